@@ -1,0 +1,1 @@
+"""Declarative chains of language-model work."""

@@ -1,0 +1,216 @@
+"""The errors users meet, in one tree; each says where, what came, what was wanted and what to write instead.
+
+    FlowchainError
+    ├── ChainError          the declaration is wrong: wiring, types, templates, settings
+    │   └── ChainFileError  … and it came from a chain file (with a position)
+    ├── InputError          the data handed to a run is wrong
+    ├── NodeError           a node failed while running (the cause is kept as ``__cause__``)
+    ├── ModelError          a model can't do what was asked, or failed at it
+    │   ├── MissingExtraError  … because an optional package is not installed
+    │   └── ServerError     … and it was a server that failed
+    └── StoreError          the journal can't be read or written
+
+All of them pickle, and carry ``node``, ``field``, ``item``, ``got``, ``wanted`` and ``fix`` where they apply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN_CHARACTERS = 200
+# C0 and C1 controls, line separators, bidi overrides and isolates, and lone surrogates: they would forge
+# log lines, reorder what a terminal shows, or fail to encode.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SECRET = re.compile(
+    r"(?i)\b(?:sk|hf|ghp|xox[abp])[-_][A-Za-z0-9_\-]{12,}|\bbearer\s+[A-Za-z0-9._\-]{12,}|//[^/\s:@]+:[^/\s@]+@"
+)
+
+
+def escape(text: str) -> str:
+    r"""Make a text safe for one line of a terminal or log: controls and bidi marks become escapes.
+
+    >>> escape("a\nb\u202ec")
+    'a\\nb\\u202ec'
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: one line, at most 200 characters, secrets replaced, controls escaped.
+
+    A value whose own ``repr`` fails is shown by its type, since a message must never raise.
+
+    >>> shown("x" * 1000)[-16:]
+    '… (1,002 in all)'
+    """
+    if isinstance(value, (str, bytes)):
+        # repr of a 10 MB document would be built only to be cut.
+        head: object = value[: _SHOWN_CHARACTERS + 1]
+        length = len(value) + 2
+        text = repr(head)
+    else:
+        try:
+            text = repr(value)
+        except Exception:
+            text = f"<{type(value).__name__} whose repr fails>"
+        length = len(text)
+    text = escape(_SECRET.sub("[secret]", text))
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS]}… ({length:,} in all)"
+
+
+class FlowchainError(Exception):
+    """The root of all errors raised by flowchain on purpose.
+
+    >>> error = InputError("no text", field="text", fix="pass text=…")
+    >>> error.field, error.fix
+    ('text', 'pass text=…')
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node: str | None = None,
+        field: str | None = None,
+        item: int | None = None,
+        got: str | None = None,
+        wanted: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.node = node
+        self.field = field
+        self.item = item
+        self.got = got
+        self.wanted = wanted
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[FlowchainError], args: tuple[Any, ...], state: dict[str, Any]) -> FlowchainError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding of a check: where it is, what came, what was wanted, and what to write instead.
+
+    >>> print(Problem("translate_1", "text", "list[str]", "str", "Write Join(texts=…).").text())
+    translate_1.text   got: list[str]   wanted: str
+      Write Join(texts=…).
+    """
+
+    node: str | None
+    field: str | None
+    got: str
+    wanted: str
+    fix: str
+
+    def text(self) -> str:
+        """Give the finding in two lines."""
+        where = ".".join(part for part in (self.node, self.field) if part) or "chain"
+        return f"{where}   got: {self.got}   wanted: {self.wanted}\n  {self.fix}"
+
+
+class ChainError(FlowchainError):
+    """The chain can't be built or run as declared; ``problems`` lists everything found, not only the first.
+
+    >>> raise ChainError.of([Problem("a", "b", "1", "2", "Write 2.")], chain="demo")
+    Traceback (most recent call last):
+    ...
+    flowchain.errors.ChainError: 1 problem in chain 'demo'
+      a.b   got: 1   wanted: 2
+        Write 2.
+    """
+
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], *, chain: str | None = None) -> ChainError:
+        """Make one error of many findings; its own fields are the first finding's."""
+        first = problems[0]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        heading = f"{count} in chain {chain!r}" if chain else count
+        body = "\n".join("  " + problem.text().replace("\n", "\n  ") for problem in problems)
+        error = cls(
+            f"{heading}\n{body}",
+            node=first.node,
+            field=first.field,
+            got=first.got,
+            wanted=first.wanted,
+            fix=first.fix,
+        )
+        error.problems = tuple(problems)
+        return error
+
+
+class ChainFileError(ChainError):
+    """A chain file is malformed or asks for what it may not have.
+
+    ``position`` says where: ``"line 3, column 7"`` or the path of the entry, as in ``nodes[2].fields.text``.
+    """
+
+    def __init__(self, message: str, *, position: str | None = None, **where: Any) -> None:
+        super().__init__(message if position is None else f"{message} (at {position})", **where)
+        self.position = position
+
+
+class InputError(FlowchainError):
+    """What a run was given can't be used: a missing or unknown name, a wrong type, an empty text."""
+
+
+class NodeError(FlowchainError):
+    """A node failed while running; ``node`` names it, ``item`` the row or map item, ``__cause__`` keeps the reason."""
+
+
+class ModelError(FlowchainError):
+    """A model can't do what was asked of it, or failed while doing it."""
+
+
+class MissingExtraError(ModelError, ImportError):
+    """An optional package is not installed; ``fix`` is the command that installs it."""
+
+    @classmethod
+    def of(cls, extra: str, purpose: str) -> MissingExtraError:
+        """Name the extra and what it is needed for.
+
+        >>> str(MissingExtraError.of("transformers", "to load 'org/model'"))
+        'flowchain needs an extra to load \\'org/model\\'. Install it with: pip install "flowchain[transformers]"'
+        """
+        command = f'pip install "flowchain[{extra}]"'
+        return cls(f"flowchain needs an extra {purpose}. Install it with: {command}", fix=command)
+
+
+class ServerError(ModelError):
+    """A model server failed or answered what can't be used.
+
+    ``is_transient`` says whether the same request may succeed later; ``retry_after_s`` is the server's own wish.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        is_transient: bool = False,
+        retry_after_s: float | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.status = status
+        self.is_transient = is_transient
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(FlowchainError):
+    """The journal can't be read or written; what was finished before stays readable."""

@@ -1,0 +1,114 @@
+"""A text that knows where its parts stand: the thread that leads from an answer back into a document.
+
+An `Excerpt` is a ``str`` with pieces; each piece says "these characters are characters *start* … *end* of that
+origin". Summaries made of sentences, joined texts and filled templates are excerpts, so an answer found in a summary
+points into the document, the ledger can sum what was read, and a tokenizer can tell a document from the template
+around it. Any operation of ``str`` gives a plain ``str`` again: provenance is kept or lost, never guessed.
+
+    document   "Ada wrote it. It ran. Nobody knew."
+                ├───────────┤         ├──────────┤
+    excerpt    "Ada wrote it. Nobody knew."
+                pieces: (0, document, 0, 13), (14, document, 22, 34)
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Piece(NamedTuple):
+    """Characters of an excerpt that stand word for word in ``origin``; offsets count code points."""
+
+    at: int
+    """Where the piece begins in the excerpt."""
+    origin: str
+    """The text it was taken from: the very object, so that identity finds it among a run's inputs."""
+    start: int
+    end: int
+
+
+class Excerpt(str):
+    """A text whose parts are known to stand in other texts.
+
+    >>> document = "Ada wrote it. It ran. Nobody knew."
+    >>> excerpt = Excerpt("Ada wrote it. Nobody knew.", [Piece(0, document, 0, 13), Piece(14, document, 22, 34)])
+    >>> excerpt.locate(14, 20)
+    Piece(at=14, origin='Ada wrote it. It ran. Nobody knew.', start=22, end=28)
+    >>> excerpt.locate(10, 20) is None
+    True
+    """
+
+    __slots__ = ("pieces",)
+    pieces: tuple[Piece, ...]
+
+    def __new__(cls, text: str, pieces: Iterable[Piece] = ()) -> Excerpt:
+        self = super().__new__(cls, text)
+        self.pieces = tuple(pieces)
+        return self
+
+    def __reduce__(self) -> tuple[type[Excerpt], tuple[str, tuple[Piece, ...]]]:
+        return Excerpt, (str(self), self.pieces)
+
+    def locate(self, start: int, end: int) -> Piece | None:
+        """Give the piece of the origin that characters *start* … *end* are, or None where they cross an edge."""
+        index = bisect_right(self.pieces, start, key=lambda piece: piece.at) - 1
+        if index < 0:
+            return None
+        piece = self.pieces[index]
+        if end > piece.at + piece.end - piece.start:
+            return None
+        offset = piece.start - piece.at
+        return Piece(start, piece.origin, start + offset, end + offset)
+
+
+def pieces_of(text: str) -> tuple[Piece, ...]:
+    """Give the pieces of a text; a plain text is one piece of itself.
+
+    >>> pieces_of("abc")
+    (Piece(at=0, origin='abc', start=0, end=3),)
+    """
+    if isinstance(text, Excerpt):
+        return text.pieces
+    return (Piece(0, text, 0, len(text)),)
+
+
+def cut(text: str, start: int, end: int) -> Excerpt:
+    """Take a slice that still knows where it stands.
+
+    >>> cut("one two", 4, 7).pieces
+    (Piece(at=0, origin='one two', start=4, end=7),)
+    """
+    pieces = pieces_of(text)
+    kept = []
+    for piece in pieces[max(0, bisect_right(pieces, start, key=lambda piece: piece.at) - 1) :]:
+        if piece.at >= end:
+            break
+        low = max(start, piece.at)
+        high = min(end, piece.at + piece.end - piece.start)
+        if low < high:
+            offset = piece.start - piece.at
+            kept.append(Piece(low - start, piece.origin, low + offset, high + offset))
+    return Excerpt(text[start:end], kept)
+
+
+def concatenate(parts: Iterable[str | Excerpt]) -> Excerpt:
+    """Put texts one after the other and keep every piece at its new place.
+
+    Plain strings count as documents (pieces of themselves); text of one's own, such as a separator, is passed as
+    ``Excerpt(text)``, which has no pieces.
+
+    >>> concatenate(["a", Excerpt(", "), "b"])
+    'a, b'
+    >>> [piece.at for piece in concatenate(["a", Excerpt(", "), "b"]).pieces]
+    [0, 3]
+    """
+    texts: list[str] = []
+    pieces: list[Piece] = []
+    at = 0
+    for part in parts:
+        texts.append(part)
+        pieces.extend(Piece(at + piece.at, piece.origin, piece.start, piece.end) for piece in pieces_of(part))
+        at += len(part)
+    return Excerpt("".join(texts), pieces)

@@ -1,0 +1,140 @@
+"""What the engine needs of models, stores and observers: nothing more.
+
+A model is any object with a ``name``, a ``window``, ``count`` and at least one batched method named like a task:
+
+    class Echo:
+        name = "echo"
+        fingerprint = "echo-1"
+        window = Window(tokens=512, origin="user")
+
+        def count(self, text: str) -> int:
+            return len(text.split())
+
+        def generate(self, requests):
+            return [TextReply(text=request.prompt, finish_reason="eos") for request in requests]
+
+Batching, retries, window checks and the journal come with it. Everything else below is optional: a model that can
+do more than the bare minimum says so by having the attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from flowchain.records import TASKS, Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many tokens a model can take, and who says so."""
+
+    tokens: int
+    """Longest prompt, special tokens included."""
+    origin: str
+    """Where the number comes from: ``config.n_positions``, ``tokenizer.model_max_length``, ``user``."""
+    is_shared: bool = True
+    """Do prompt and reply share the window (decoder-only models), or has the reply one of its own?"""
+    reply_tokens: int | None = None
+    """Longest reply of an encoder–decoder; None: unbounded, or bounded by the shared window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What exactly a request becomes for a model: the text, and its token ids where the model has a tokenizer."""
+
+    text: str
+    tokens: int
+    """Length in the model's own tokens, special tokens included; the longest part, where it is read in windows."""
+    ids: tuple[int, ...] | None = None
+
+
+class Model(Protocol):
+    """The least that a model must have; the batched task methods are looked up by name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def window(self) -> Window | None:
+        """None: texts of any length are read whole."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Count a text in the model's tokens, without special tokens."""
+        ...
+
+
+@runtime_checkable
+class HasTasks(Protocol):
+    """A model whose abilities depend on more than its methods: an architecture, a server's profile."""
+
+    @property
+    def tasks(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
+class HasPrompts(Protocol):
+    """A model that can show what it will send, so that windows are checked and previewed exactly."""
+
+    def prompt(self, request: Request[Any]) -> Prompt: ...
+
+
+class Watch(Protocol):
+    """Handed as ``watch=`` to the task methods of a model with ``is_watchable = True``: text on its way, and a brake."""
+
+    def text(self, index: int, piece: str) -> None:
+        """Pass on a piece of the reply to request ``index`` of the batch; never a part of a stop string."""
+        ...
+
+    def is_cancelled(self) -> bool:
+        """Should the model stop between two steps?"""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with everything else that decides its reply: the store's key is made of this."""
+
+    request: Request[Any]
+    fingerprint: str
+    """The model's; see `fingerprint_of`."""
+
+
+class Store(Protocol):
+    """The journal as the engine sees it: replies by what was asked."""
+
+    def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
+        """Give the stored reply to each, or None."""
+        ...
+
+    def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
+        """Make replies durable, all or none; the engine lets no program see them before this returns."""
+        ...
+
+
+class Observer(Protocol):
+    """A reader of the one stream of events; it is called in the driver's thread and must be quick."""
+
+    def __call__(self, event: Any, /) -> None: ...
+
+
+def tasks_of(model: Model) -> frozenset[str]:
+    """Say which tasks a model can do: what it declares, or the task methods it has.
+
+    >>> class Echo:
+    ...     name, window = "echo", None
+    ...     def count(self, text): return len(text)
+    ...     def generate(self, requests): ...
+    >>> sorted(tasks_of(Echo()))
+    ['generate']
+    """
+    if isinstance(model, HasTasks):
+        return model.tasks
+    return frozenset(task for task in TASKS if callable(getattr(model, task, None)))
+
+
+def fingerprint_of(model: Model) -> str:
+    """Give what identifies a model's replies: its ``fingerprint``, or its name where it declares none."""
+    return str(getattr(model, "fingerprint", model.name))

@@ -1,0 +1,250 @@
+"""What is asked of models and what they reply, and the values that tasks give to users: records without behaviour.
+
+A `Request` is one question to one model. It holds everything that can change the reply except the model itself, so
+equal requests to equal models are the same work. Its class says what comes back: ``SummarizeRequest`` is a
+``Request[SummaryReply]``, and type checkers follow that through ``ask`` and ``ask_all``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+R_co = TypeVar("R_co", covariant=True)
+
+FinishReason: TypeAlias = Literal["stop", "length", "eos"]
+Task: TypeAlias = Literal["summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed"]
+TASKS: tuple[Task, ...] = ("summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed")
+
+
+# ── values: what a chain gives to its user ───────────────────────────────────────────────────────────────────────
+
+
+class Value(BaseModel):
+    """Base of the values that task nodes give: frozen, compared by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Source(Value):
+    """Where a span stands: document number within the given list (0 for a single text), start and end characters."""
+
+    document: int
+    start: int
+    end: int
+
+
+class AnswerSpan(Value):
+    """An answer: a span of a document, the sentence it stands in, and how sure the reader is.
+
+    >>> AnswerSpan(text="1879", score=0.8, evidence="He was born in 1879.", source=None).text
+    '1879'
+    """
+
+    text: str
+    """The answer, word for word as it stands in the document; ``""`` where none was found and that was allowed."""
+    score: float
+    """From 0 (the documents are about something else) to 1."""
+    evidence: str
+    """The sentence (or sentences) that the answer stands in."""
+    source: Source | None = None
+    """Where it stands: ``documents[source.document][source.start:source.end] == text``. None where it was generated."""
+
+
+class Classification(Value):
+    """A label with its score, and all labels' scores from best to worst."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+class Entity(Value):
+    """A named entity: characters *start* … *end* of the text."""
+
+    text: str
+    label: str
+    start: int
+    end: int
+    score: float
+
+
+class Failure(Value):
+    """Stands in for the value of a row that failed, under ``on_error="keep"``."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    index: int
+    error: Exception
+
+
+class Message(Value):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+# ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Generic[R_co]):
+    """One question to one model; the type variable is the reply it gets."""
+
+    task: ClassVar[Task]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens are chosen: greedy at temperature 0, else sampled by a noise that depends on request and seed alone."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    """Keep the k likeliest tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the likeliest tokens that together have this probability (nucleus sampling, Holtzman et al. 2020)."""
+    num_beams: int = 1
+    seed: int = 0
+    """Of this request; ignored when greedy, so that equal greedy requests are equal."""
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummarizeRequest(Request["SummaryReply"]):
+    task: ClassVar[Task] = "summarize"
+    text: str
+    max_tokens: int
+    focus: str | None = None
+    """A question or topic that the summary should serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest(Request["AnswerReply"]):
+    task: ClassVar[Task] = "answer"
+    question: str
+    documents: tuple[str, ...]
+    allow_empty: bool = False
+    """May the model say that the documents hold no answer?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyRequest(Request["ClassifyReply"]):
+    task: ClassVar[Task] = "classify"
+    text: str
+    labels: tuple[str, ...]
+    """Empty: the model's own labels, those it was trained for (sentiment, topic …)."""
+    multi_label: bool = False
+    hypothesis_template: str = "This example is {}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest(Request["TextReply"]):
+    task: ClassVar[Task] = "generate"
+    prompt: str
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = GREEDY
+    schema: str | None = None
+    """Canonical JSON Schema that the reply must satisfy, or None for free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(Request["TextReply"]):
+    task: ClassVar[Task] = "chat"
+    messages: tuple[Message, ...]
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = GREEDY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslateRequest(Request["TextReply"]):
+    task: ClassVar[Task] = "translate"
+    text: str
+    source: str
+    target: str
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractRequest(Request["EntitiesReply"]):
+    task: ClassVar[Task] = "extract"
+    text: str
+    aggregation: Literal["simple", "first", "average", "max"] = "simple"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest(Request["VectorReply"]):
+    task: ClassVar[Task] = "embed"
+    text: str
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    normalize: bool = True
+
+
+# ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What every reply says of its cost; None where the model does not know."""
+
+    prompt_tokens: int | None = None
+    reply_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReply(Reply):
+    text: str
+    finish_reason: FinishReason
+    """``stop``: a stop string was met and trimmed; ``eos``: the model ended; ``length``: ``max_tokens`` was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """``reply.text[at : at + end - start] == request.text[start:end]``."""
+
+    at: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryReply(Reply):
+    text: str
+    finish_reason: FinishReason = "eos"
+    quotes: tuple[Quote, ...] | None = None
+    """For extractive summaries: where each part stands in the request's text. None: the words are the model's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReply(Reply):
+    """The best span over all documents; ``text == documents[document][start:end]`` where ``document`` is not None."""
+
+    text: str
+    score: float
+    evidence_start: int = 0
+    evidence_end: int = 0
+    document: int | None = None
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyReply(Reply):
+    scores: tuple[tuple[str, float], ...]
+    """Label and score, from best to worst."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntitiesReply(Reply):
+    entities: tuple[Entity, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorReply(Reply):
+    vector: tuple[float, ...] = field(repr=False)
