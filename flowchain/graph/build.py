@@ -1,0 +1,185 @@
+"""From a declaration to a graph: which nodes there are, in which order, under which names.
+
+A chain is a tree of scopes. The outermost holds what is computed once; every body of a control node (map, loop) is a
+scope of its own, holding the nodes that depend on its item. What a body reads but does not hold was built outside; the
+control node reads it there, once, so work that does not depend on the item is never repeated.
+
+    documents ──items──▶ each_1 ──context──▶ answer_1          scope of the chain
+    question ──body────▶   │   ◀───question──┘
+                           └─ item ─▶ summarize_1               scope of each_1's body
+
+Walks are loops; only the nesting of bodies recurses, and it has a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flowchain.errors import ChainError, Problem
+from flowchain.nodes.control import Item
+from flowchain.nodes.ref import Node
+from flowchain.nodes.text import Input
+
+if TYPE_CHECKING:
+    import networkx
+
+DEEPEST_NESTING = 32
+
+Reads = tuple[tuple[str, Node[Any]], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """One level of a chain: its nodes in an order in which every node comes after those it reads."""
+
+    output: Node[Any]
+    item: Node[Any] | None
+    """What a body is called with; None for the chain itself."""
+    path: str
+    """Names of the enclosing control nodes, each followed by a slash; empty for the chain itself."""
+    reads: Mapping[Node[Any], Reads]
+    """Every node of this scope, in order, with what it reads by field."""
+    names: Mapping[Node[Any], str]
+    captured: tuple[Node[Any], ...]
+    """Nodes of enclosing scopes that this one reads."""
+    bodies: Mapping[Node[Any], Mapping[str, Scope]]
+    """The bodies of its control nodes, by field."""
+
+    def full_name(self, node: Node[Any]) -> str:
+        """The node's name with its path, unique in the whole chain."""
+        return self.path + self.names[node]
+
+    def walk(self) -> Iterator[tuple[Scope, Node[Any]]]:
+        """Give every node of this scope and of the bodies inside it."""
+        scopes = [self]
+        while scopes:
+            scope = scopes.pop()
+            for node in scope.reads:
+                yield scope, node
+                scopes.extend(scope.bodies.get(node, {}).values())
+
+
+def build(output: Node[Any]) -> Scope:
+    """Walk from the output back to the inputs.
+
+    Raises:
+        ChainError: a name or an input is declared twice, a body's item is used outside its body, or bodies are nested
+            more than 32 deep.
+    """
+    if output.scope:
+        fix = "Move the node into the body, or let the body return it and use the list that Each gives."
+        problem = Problem(output.name or output.base_name, None, "a body's item, used outside its body", "a node of its own", fix)
+        raise ChainError.of([problem])
+    scope = _name(_walk(output, None, 0), "")
+    problems = list(_duplicate_inputs(scope))
+    if problems:
+        raise ChainError.of(problems)
+    return scope
+
+
+@dataclass(frozen=True, eq=False)
+class _Walked:
+    output: Node[Any]
+    item: Node[Any] | None
+    reads: dict[Node[Any], Reads]
+    captured: dict[Node[Any], None]
+    bodies: dict[Node[Any], dict[str, _Walked]]
+
+
+def _walk(output: Node[Any], item: Node[Any] | None, depth: int) -> _Walked:
+    if depth > DEEPEST_NESTING:
+        got, wanted = f"bodies nested {depth} deep", f"at most {DEEPEST_NESTING}"
+        fix = "Flatten the lists first, in an @fc.node function."
+        raise ChainError.of([Problem(output.name or output.base_name, None, got, wanted, fix)])
+    reads: dict[Node[Any], Reads] = {}
+    captured: dict[Node[Any], None] = {}
+    bodies: dict[Node[Any], dict[str, _Walked]] = {}
+    opened: dict[Node[Any], Reads] = {}
+    stack = [output]
+    while stack:
+        node = stack[-1]
+        if node in reads or node in captured:
+            stack.pop()
+        elif node in opened:
+            reads[node] = opened.pop(node)
+            stack.pop()
+        elif item is not None and item not in node.scope:
+            captured[node] = None
+            stack.pop()
+        else:
+            found: Reads = node.edges  # type: ignore[assignment]
+            if node.bodies:
+                inner = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
+                bodies[node] = inner
+                found = (*found, *((field, source, None) for field, walked in inner.items() for source in walked.captured))  # type: ignore[misc]
+            opened[node] = tuple((edge[0], edge[1]) for edge in found)
+            stack.extend(source for _, source in reversed(opened[node]))
+    return _Walked(output, item, reads, captured, bodies)
+
+
+def _name(walked: _Walked, path: str) -> Scope:
+    given: dict[str, Node[Any]] = {}
+    problems = []
+    for node in walked.reads:
+        if node.name is not None:
+            if node.name in given:
+                got = f"{given[node.name]!r} and {node!r}"
+                fix = "Give one of them another name; a node meant to be used twice is one object, used twice."
+                problems.append(Problem(path + node.name, "name", got, "different names", fix))
+            given[node.name] = node
+    if problems:
+        raise ChainError.of(problems)
+    names: dict[Node[Any], str] = {}
+    counts: dict[str, int] = {}
+    for node in walked.reads:
+        if node.name is not None:
+            names[node] = node.name
+            continue
+        base = node.base_name
+        if isinstance(node, Item):
+            names[node] = base
+            continue
+        count = counts.get(base, 0) + 1
+        while f"{base}_{count}" in given:
+            count += 1
+        counts[base] = count
+        names[node] = f"{base}_{count}"
+    bodies = {
+        node: {field: _name(inner, f"{path}{names[node]}/") for field, inner in fields.items()}
+        for node, fields in walked.bodies.items()
+    }
+    return Scope(walked.output, walked.item, path, walked.reads, names, tuple(walked.captured), bodies)
+
+
+def _duplicate_inputs(scope: Scope) -> Iterator[Problem]:
+    first: dict[str, Input[Any]] = {}
+    for inner, node in scope.walk():
+        if isinstance(node, Input) and first.setdefault(node.name, node) is not node:
+            got = f"{first[node.name]!r} and {node!r}"
+            fix = "Declare it once and use the same object in both places."
+            yield Problem(inner.full_name(node), "name", got, "one declaration", fix)
+
+
+def digraph(scope: Scope) -> networkx.DiGraph[str]:
+    """Give the scope as a networkx graph: names with ``declaration``, edges with ``field``.
+
+    >>> import flowchain as fc
+    >>> chain = fc.Chain(fc.Join(texts=[fc.Input("a", str), "!"]))
+    >>> list(chain.graph.edges(data="field"))
+    [('a', 'join_1', 'texts[0]')]
+    """
+    import networkx
+
+    graph: networkx.DiGraph[str] = networkx.DiGraph()
+    names = scope.names
+    graph.add_nodes_from((names[node], {"declaration": node}) for node in scope.reads)
+    fields: dict[tuple[str, str], str] = {}
+    for node, reads in scope.reads.items():
+        for field, source in reads:
+            if source in names:
+                edge = (names[source], names[node])
+                fields[edge] = f"{fields[edge]}, {field}" if edge in fields else field
+    graph.add_edges_from((source, target, {"field": field}) for (source, target), field in fields.items())
+    return graph

@@ -1,0 +1,1 @@
+"""What a chain is declared with: frozen, typed nodes that refer to one another. No I/O, no models."""

@@ -1,0 +1,331 @@
+"""Declarations of control flow: the same work on every item, over and over, on one of several ways, or with a reserve.
+
+A ``body`` is a function of references. It is called once, when the node is declared, and what it returns is kept as a
+sub-graph, so that every chain stays acyclic and can be written down. Nodes of the body that do not depend on its
+argument are not part of it: they are computed once, outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import AfterValidator, Field, SkipValidation
+
+from flowchain.errors import ChainError, Problem, shown
+from flowchain.nodes.ref import Body, Node, Ref
+from flowchain.nodes.types import describe, element_of, fits, union_of
+
+A = TypeVar("A")
+B = TypeVar("B")
+S = TypeVar("S")
+T = TypeVar("T")
+
+MOST_STEPS = 10_000
+
+
+class Item(Node[T], Generic[T]):
+    """What a body is called with: one item of a map, or the state of a loop. Made by control nodes alone."""
+
+    kind: ClassVar[str] = "item"
+
+    type: Any
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
+            object.__setattr__(self, "_scope", frozenset({self}))
+
+    @property
+    def value_type(self) -> Any:
+        return self.type
+
+
+class Each(Node[list[B]], Generic[B]):
+    """The same work on every item of a list; the values come back in the items' order.
+
+    Args:
+        items: a list of literals and references, or a reference to a list.
+        body: a function of a reference to one item, called once to record what it builds.
+
+    Raises:
+        ChainError: ``items`` is a text or no list, ``body`` returns no node, or a reference in it is of a wrong type.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def shout(text: str) -> str:
+    ...     return text.upper()
+    >>> fc.Chain(fc.Each(fc.Input("words", list[str]), lambda word: shout(text=word))).run(words=["a", "b"])
+    ['A', 'B']
+    """
+
+    kind: ClassVar[str] = "each"
+
+    items: Annotated[Sequence[Any | Ref[Any]], AfterValidator(tuple)] | Ref[Sequence[Any]]
+    item: SkipValidation[Item[Any]] = Field(repr=False)
+    body: SkipValidation[Node[Any]]
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            items: Sequence[A | Ref[A]] | Ref[Sequence[A]],
+            body: Callable[[Ref[A]], Ref[B]],
+            *,
+            name: str | None = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, items: Any, body: Any, *, name: str | None = None, item: Item[Any] | None = None) -> None:
+            where = name or self.kind
+            element = _element_type(items, where)
+            if item is None:
+                item = Item(type=element)
+                body = _traced(body, item, where, "body")
+            super().__init__(items=items, item=item, body=body, name=name)
+            object.__setattr__(self, "_scope", (self._scope | body.scope) - {item})
+
+    @property
+    def value_type(self) -> Any:
+        return list[self.body.value_type]  # type: ignore[name-defined]
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return (Body("body", self.item, self.body),)
+
+
+class Repeat(Node[S], Generic[S]):
+    """Feed a value back into the same work until it is done: stories, dialogues, documents that grow.
+
+    Args:
+        start: the first state.
+        body: a function of a reference to the state, called once; it returns the next state, or with
+            ``append=True`` the text to put behind it.
+        until: a function of a reference to the state that returns a node of ``bool``; checked after every step.
+        max_steps: the most steps, 1 to 10,000; there is no loop without a bound.
+        append: the state is a text that grows by what the body returns.
+        keep: with ``append``, how much of the past the body sees: None, all of it; a number, that many words of its
+            end; a function of a reference to the past, whatever that makes of it (a summary, say).
+        stop_when_stable: end early where a step changes nothing.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def double(n: int) -> int:
+    ...     return 2 * n
+    >>> @fc.node
+    ... def is_large(n: int) -> bool:
+    ...     return n > 100
+    >>> loop = fc.Repeat(fc.Input("n", int), lambda n: double(n=n), until=lambda n: is_large(n=n), max_steps=20)
+    >>> fc.Chain(loop).run(n=3)
+    192
+    """
+
+    kind: ClassVar[str] = "repeat"
+
+    start: Any | Ref[Any]
+    item: SkipValidation[Item[Any]] = Field(repr=False)
+    body: SkipValidation[Node[Any]]
+    until: SkipValidation[Node[Any] | None] = None
+    max_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)]
+    append: bool = False
+    keep: Annotated[int, Field(ge=1)] | SkipValidation[Node[Any]] | None = None
+    stop_when_stable: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            start: S | Ref[S],
+            body: Callable[[Ref[S]], Ref[S]],
+            *,
+            max_steps: int,
+            until: Callable[[Ref[S]], Ref[bool]] | None = ...,
+            append: bool = ...,
+            keep: int | Callable[[Ref[str]], Ref[str]] | None = ...,
+            stop_when_stable: bool = ...,
+            name: str | None = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, start: Any, body: Any, *, item: Item[Any] | None = None, **fields: Any) -> None:
+            where = fields.get("name") or self.kind
+            if item is None:
+                item = Item(type=start.value_type if isinstance(start, Ref) else type(start))
+                body = _traced(body, item, where, "body")
+                for field in ("until", "keep"):
+                    if callable(fields.get(field)):
+                        fields[field] = _traced(fields[field], item, where, field)
+            super().__init__(start=start, item=item, body=body, **fields)
+            inner = [node for node in (self.body, self.until, self.keep) if isinstance(node, Node)]
+            object.__setattr__(self, "_scope", self._scope.union(*(node.scope for node in inner)) - {item})
+
+    @property
+    def value_type(self) -> Any:
+        return self.item.type
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        outputs = (("body", self.body), ("until", self.until), ("keep", self.keep))
+        return tuple(Body(field, self.item, output) for field, output in outputs if isinstance(output, Node))
+
+    def _rule_problems(self) -> list[Problem]:
+        problems = []
+        state = self.item.type
+        wanted = str if self.append else state
+        if self.append and not fits(state, str):
+            fix = "append=True makes a text grow; without it, the body returns the next state."
+            problems.append(self._problem("start", describe(state), "str", fix))
+        if not fits(self.body.value_type, wanted):
+            fix = "The body's value becomes the next state, so it must be of the state's type."
+            problems.append(self._problem("body", describe(self.body.value_type), describe(wanted), fix))
+        if self.until is not None and not fits(self.until.value_type, bool):
+            fix = "Return a node of bool, such as an @fc.node function `def done(text: str) -> bool`."
+            problems.append(self._problem("until", describe(self.until.value_type), "bool", fix))
+        if self.keep is not None and not self.append:
+            fix = "keep= says how much of a growing text the body sees; set append=True."
+            problems.append(self._problem("keep", "keep without append", "append=True", fix))
+        return problems
+
+
+class Choose(Node[T], Generic[T]):
+    """Take one of several ways by a value; the other ways are not run.
+
+    Args:
+        on: a text, a bool, or a `Classification` (its label decides).
+        cases: for each value of ``on``, a node or a literal. ``True`` and ``False`` for a bool.
+        default: for every other value; without it, a value that has no case is an error.
+
+    >>> import flowchain as fc
+    >>> language = fc.Input("language", str)
+    >>> hello = fc.Choose(language, {"de": "Hallo", "fr": "Bonjour"}, default="Hello")
+    >>> fc.Chain(hello).run(language="de")
+    'Hallo'
+    """
+
+    kind: ClassVar[str] = "choose"
+    lazy_fields: ClassVar[frozenset[str]] = frozenset({"cases", "default"})
+
+    on: Ref[Any]
+    cases: Mapping[str | bool, Any | Ref[Any]]
+    default: Any | Ref[Any] = None
+    has_default: bool = Field(default=False, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            on: Ref[Any],
+            cases: Mapping[str, T | Ref[T]] | Mapping[bool, T | Ref[T]],
+            *,
+            default: T | Ref[T] = ...,
+            name: str | None = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, on: Any, cases: Any, **fields: Any) -> None:
+            fields.setdefault("has_default", "default" in fields)
+            super().__init__(on=on, cases=cases, **fields)
+
+    @property
+    def ways(self) -> tuple[Any, ...]:
+        """The values of the cases, then the default."""
+        return (*self.cases.values(), *((self.default,) if self.has_default else ()))
+
+    @property
+    def value_type(self) -> Any:
+        return union_of(way.value_type if isinstance(way, Ref) else type(way) for way in self.ways)
+
+    def _rule_problems(self) -> list[Problem]:
+        if not self.cases:
+            return [self._problem("cases", "no cases", "at least one", "Name what to do for each value.")]
+        return []
+
+
+class Fallback(Node[T], Generic[T]):
+    """Try one way after the other: the first that gives a value (and an acceptable one) wins.
+
+    Args:
+        ways: nodes, tried in order; the last may be a literal. A way fails by an error in it or in what it alone reads.
+        accept: a function of a reference to the value that returns a node of ``bool``; a refused value counts as a
+            failure of its way. The last way is taken as it is.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def fragile(text: str) -> str:
+    ...     raise ValueError("no")
+    >>> fc.Chain(fc.Fallback(fragile(text="a"), "reserve")).run()
+    'reserve'
+    """
+
+    kind: ClassVar[str] = "fallback"
+    lazy_fields: ClassVar[frozenset[str]] = frozenset({"ways"})
+
+    ways: Annotated[Sequence[Any | Ref[Any]], AfterValidator(tuple)]
+    item: SkipValidation[Item[Any] | None] = Field(default=None, repr=False)
+    accept: SkipValidation[Node[Any] | None] = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *ways: T | Ref[T], accept: Callable[[Ref[T]], Ref[bool]] | None = ..., name: str | None = ...
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, *ways: Any, accept: Any = None, item: Item[Any] | None = None, **fields: Any) -> None:
+            ways = fields.pop("ways", ways)
+            if accept is not None and item is None:
+                types = (way.value_type if isinstance(way, Ref) else type(way) for way in ways)
+                item = Item(type=union_of(types))
+                accept = _traced(accept, item, fields.get("name") or self.kind, "accept")
+            super().__init__(ways=ways, accept=accept, item=item, **fields)
+            if accept is not None:
+                object.__setattr__(self, "_scope", (self._scope | accept.scope) - {item})
+
+    @property
+    def value_type(self) -> Any:
+        return union_of(way.value_type if isinstance(way, Ref) else type(way) for way in self.ways)
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return () if self.accept is None else (Body("accept", self.item, self.accept),)
+
+    def _rule_problems(self) -> list[Problem]:
+        if len(self.ways) < 2:  # noqa: PLR2004
+            fix = "Name a reserve: Fallback(first, second)."
+            return [self._problem("ways", f"{len(self.ways)} ways", "at least two", fix)]
+        return []
+
+
+def _element_type(items: Any, where: str) -> Any:
+    if isinstance(items, Ref):
+        element = element_of(items.value_type)
+        if element is not None:
+            return element
+        given = items.value_type
+    elif isinstance(items, Sequence) and not isinstance(items, (str, bytes)):
+        return union_of(item.value_type if isinstance(item, Ref) else type(item) for item in items)
+    else:
+        given = type(items)
+    is_text = fits(given, str)
+    fix = (
+        "This is text, not a list of texts; use Split(text=…) to cut it, or [text] for a list of one."
+        if is_text
+        else "Pass a list, or a reference to one."
+    )
+    raise ChainError.of([Problem(where, "items", describe(given), "a list", fix)])
+
+
+def _traced(body: Any, item: Item[Any], where: str, field: str) -> Node[Any]:
+    if not callable(body):
+        fix = f"Write {field}=lambda item: …, a function of a reference that returns a node."
+        raise ChainError.of([Problem(where, field, shown(body), "a function of a reference", fix)])
+    output = body(item)
+    if not isinstance(output, Node):
+        fix = "Return a node; work on values belongs into an @fc.node function."
+        raise ChainError.of([Problem(where, field, f"a function that returns {shown(output)}", "a node", fix)])
+    return output

@@ -1,0 +1,234 @@
+"""A user's own step: ``@fc.node`` turns an annotated function into a kind of node."""
+
+from __future__ import annotations
+
+import collections.abc
+import difflib
+import inspect
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from flowchain.errors import ChainError, Problem, shown
+from flowchain.nodes.ref import Edge, Node, Ref, brief
+from flowchain.nodes.types import describe, element_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Mode = Literal["plain", "async", "generator"]
+
+
+class NodeFunction(Generic[T]):
+    """A function that builds nodes when called with literals and references; ``function`` is the original.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def shout(text: str, times: int = 1) -> str:
+    ...     return text.upper() + "!" * times
+    >>> shout.function("hey")
+    'HEY!'
+    >>> fc.Chain(shout(text=fc.Input("text", str), times=2)).run(text="hey")
+    'HEY!!'
+    """
+
+    def __init__(self, function: Callable[..., Any], *, name: str | None, cache: bool, version: str) -> None:
+        self.function = function
+        self.name = name or function.__name__
+        self.cache = cache
+        self.version = version
+        self.mode: Mode = _mode(function)
+        self.__doc__ = function.__doc__
+        self.__name__ = self.name
+        self.__wrapped__ = function
+        self._signature: _Signature | None = None
+
+    @property
+    def signature(self) -> _Signature:
+        """Parameters and their types; read late, since annotations may name what is defined further down."""
+        if self._signature is None:
+            self._signature = _Signature(self.name, self.function, self.mode)
+        return self._signature
+
+    def __call__(self, **arguments: Any) -> FunctionNode[T]:
+        """Build a node; arguments by keyword, each a literal or a reference. ``name=`` names the node."""
+        name = None if "name" in self.signature.types else arguments.pop("name", None)
+        return FunctionNode(function=self, arguments=arguments, name=name)
+
+    def __repr__(self) -> str:
+        return f"@fc.node {self.name}{self.signature.text}"
+
+
+class _Signature:
+    def __init__(self, name: str, function: Callable[..., Any], mode: Mode) -> None:
+        signature = inspect.signature(function)
+        try:
+            hints = typing.get_type_hints(function, include_extras=True)
+        except NameError as error:
+            fix = f"{error}. Define the type at module level, or write the annotation without quotes."
+            raise ChainError.of([Problem(name, None, "an annotation that can't be read", "types", fix)]) from error
+        problems = []
+        self.types: dict[str, Any] = {}
+        self.defaults: dict[str, Any] = {}
+        self.is_positional: dict[str, bool] = {}
+        for parameter in signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                fix = "Name every parameter: a node's fields are known before it runs."
+                problems.append(Problem(name, str(parameter), "a variable parameter", "a named parameter", fix))
+                continue
+            if parameter.name not in hints:
+                fix = f"Write {parameter.name}: str, or whatever it takes; Any is checked while running."
+                problems.append(Problem(name, parameter.name, "no annotation", "a type", fix))
+            self.types[parameter.name] = hints.get(parameter.name, Any)
+            self.is_positional[parameter.name] = parameter.kind != parameter.KEYWORD_ONLY
+            if parameter.default is not parameter.empty:
+                self.defaults[parameter.name] = parameter.default
+        if "return" not in hints:
+            fix = "Write -> str, or whatever it returns; the value is checked against it."
+            problems.append(Problem(name, "return", "no annotation", "a type", fix))
+        if problems:
+            raise ChainError.of(problems)
+        self.returns = _value_type(hints["return"], mode)
+        self.text = str(signature)
+        self._checks: dict[str, Callable[[Any], Any]] = {}
+
+    def check(self, parameter: str, value: Any) -> str | None:
+        """Say what is wrong with a literal argument, or None."""
+        if parameter not in self._checks:
+            self._checks[parameter] = strict_validator(self.types[parameter])
+        try:
+            self._checks[parameter](value)
+        except ValidationError as error:
+            return str(error.errors(include_url=False)[0]["msg"])
+        return None
+
+
+def strict_validator(annotation: Any) -> Callable[[Any], Any]:
+    """Bind pydantic's strict validator of a type; types pydantic does not know are checked by isinstance.
+
+    The way through ``TypeAdapter.validate_python`` costs four times as much as the bound method.
+    """
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=_STRICT)
+    except PydanticUserError:  # the type brings a configuration of its own (a model, a dataclass)
+        adapter = TypeAdapter(annotation)
+    return adapter.validator.validate_python
+
+
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def _mode(function: Callable[..., Any]) -> Mode:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "async"
+    return "generator" if inspect.isgeneratorfunction(function) else "plain"
+
+
+def _value_type(annotation: Any, mode: Mode) -> Any:
+    """The value of a generator is the list of what it yields: pieces can be watched on their way."""
+    origin = typing.get_origin(annotation)
+    is_stream = mode == "generator" or origin in (collections.abc.AsyncIterator, collections.abc.AsyncGenerator)
+    if is_stream and typing.get_args(annotation):
+        return list[typing.get_args(annotation)[0]]  # type: ignore[misc]
+    return annotation
+
+
+class FunctionNode(Node[T], Generic[T]):
+    """A call of an ``@fc.node`` function; made by calling it."""
+
+    kind: ClassVar[str] = "function"
+
+    function: Any
+    arguments: Mapping[str, Any]
+
+    @property
+    def value_type(self) -> Any:
+        return self.function.signature.returns
+
+    @property
+    def base_name(self) -> str:
+        return str(self.function.name)
+
+    def _find_edges(self) -> tuple[Edge, ...]:
+        types = self.function.signature.types
+        found: list[Edge] = []
+        for name, value in self.arguments.items():
+            wanted = types.get(name, Any)
+            if isinstance(value, Node):
+                found.append(Edge(name, value, wanted))
+            elif isinstance(value, (list, tuple)):
+                element = element_of(wanted)
+                element = Any if element is None else element
+                found += [Edge(f"{name}[{i}]", item, element) for i, item in enumerate(value) if isinstance(item, Node)]
+        return tuple(found)
+
+    def _rule_problems(self) -> list[Problem]:
+        signature: _Signature = self.function.signature
+        given = self.arguments
+        if given.keys() == signature.types.keys() and all(isinstance(value, Node) for value in given.values()):
+            return []
+        problems = []
+        where = self.name or self.function.name
+        for name, value in given.items():
+            if name not in signature.types:
+                near = difflib.get_close_matches(name, signature.types, n=1)
+                fix = f"Did you mean {near[0]!r}?" if near else f"The signature is {signature.text}."
+                problems.append(Problem(where, name, "an unknown argument", "a parameter of the function", fix))
+            elif not _holds_references(value):
+                finding = signature.check(name, value)
+                if finding:
+                    problems.append(Problem(where, name, shown(value), describe(signature.types[name]), finding + "."))
+        for name, kind in signature.types.items():
+            if name not in given and name not in signature.defaults:
+                problems.append(Problem(where, name, "nothing", describe(kind), f"Pass {name}=…, a literal or a node."))
+        return problems
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={brief(value)}" for name, value in self.arguments.items())
+        return f"{self.function.name}({inner})"
+
+
+def _holds_references(value: Any) -> bool:
+    if isinstance(value, Ref):
+        return True
+    return isinstance(value, (list, tuple)) and any(isinstance(item, Ref) for item in value)
+
+
+@overload
+def node(function: Callable[P, Awaitable[T]], /) -> NodeFunction[T]: ...
+@overload
+def node(function: Callable[P, AsyncIterator[T]], /) -> NodeFunction[list[T]]: ...
+@overload
+def node(function: Callable[P, Iterator[T]], /) -> NodeFunction[list[T]]: ...
+@overload
+def node(function: Callable[P, T], /) -> NodeFunction[T]: ...
+@overload
+def node(
+    *, name: str | None = ..., cache: bool = ..., version: str = ...
+) -> Callable[[Callable[P, T]], NodeFunction[T]]: ...
+def node(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, cache: bool = False, version: str = ""
+) -> Any:
+    """Turn a function into a kind of node; its annotations are the node's types.
+
+    Args:
+        function: plain, ``async`` or a generator, with every parameter and the return type annotated.
+        name: what to call it in graphs and chain files; default: the function's own name.
+        cache: keep its results in the store, keyed by its source, closure, ``version`` and arguments.
+        version: change it when something the function calls has changed; only its own source is seen.
+
+    Raises:
+        ChainError: at the first call, where annotations are missing or can't be read.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def count_words(text: str) -> int:
+    ...     return len(text.split())
+    >>> fc.Chain(count_words(text=fc.Input("text", str))).run(text="one two")
+    2
+    """
+    if function is None:
+        return lambda decorated: NodeFunction(decorated, name=name, cache=cache, version=version)
+    return NodeFunction(function, name=name, cache=cache, version=version)

@@ -1,0 +1,324 @@
+"""Declarations of what models do: one node a task, with the field's own words for its settings.
+
+``model=`` names who does it: an id or folder of a transformers model, ``"openai:name"``, or a model object. Where it
+is left out, the chain's model for that task is taken (``models={"summarize": …}``), else the embedded extractive one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, overload
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from flowchain.errors import Problem
+from flowchain.nodes.ref import Node, Ref
+from flowchain.nodes.types import describe
+from flowchain.records import AnswerSpan, Classification, Entity, Message, Task
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
+Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
+Overflow = Literal["error", "split", "summarize", "tail"]
+
+MOST_STOPS = 64
+MOST_LABELS = 1_000
+LONGEST_LABEL = 256
+
+
+class TaskNode(Node[T_co], Generic[T_co]):
+    """Base of the nodes that ask a model."""
+
+    task: ClassVar[Task]
+
+    model: Any = None
+    """Who does it: an id, a folder, or a model object; None: the chain's model for this task."""
+
+
+class Summarize(TaskNode[str]):
+    """Shorten a text, whatever its length; nothing is cut off silently.
+
+    >>> import flowchain as fc
+    >>> chain = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=3))
+    >>> chain.run(text="Ada wrote it. Nobody knew that for a very long time.")
+    'Ada wrote it.'
+    """
+
+    kind: ClassVar[str] = "summarize"
+    task: ClassVar[Task] = "summarize"
+
+    text: str | Ref[str]
+    """What to read. Longer than the model's window is fine: it is read in pieces."""
+    focus: str | Ref[str] | None = None
+    """A question or topic the summary should serve; ahead of an `Answer`, always give its question."""
+    max_tokens: MaxTokens = 200
+    """Upper bound of the summary, in the model's own tokens."""
+
+
+class Answer(TaskNode[AnswerSpan]):
+    """Answer a question from one or several texts, and show where the answer stands.
+
+    >>> import flowchain as fc
+    >>> chain = fc.Chain(fc.Answer(question="Who wrote it?", context=fc.Input("text", str)))
+    >>> span = chain.run(text="The program was long. Ada Lovelace wrote it in 1843.")
+    >>> span.text, span.evidence
+    ('Ada Lovelace', 'Ada Lovelace wrote it in 1843.')
+    """
+
+    kind: ClassVar[str] = "answer"
+    task: ClassVar[Task] = "answer"
+
+    question: str | Ref[str]
+    context: str | Ref[str] | Texts | Ref[Sequence[str]]
+    """The text or texts to find it in; longer than the model's window is fine."""
+    allow_empty: bool = False
+    """May the answer be ``""`` where the texts seem to hold none?"""
+    max_tokens: MaxTokens = 64
+    """Longest answer of a generative model, in its tokens; extractive readers quote a span."""
+
+
+class Classify(TaskNode[Classification]):
+    """Say which label fits a text; zero-shot with any labels, or with those a model was trained for.
+
+    >>> import flowchain as fc
+    >>> fc.Classify(text="I will see the world", labels=["travel", "cooking"]).labels
+    ('travel', 'cooking')
+    """
+
+    kind: ClassVar[str] = "classify"
+    task: ClassVar[Task] = "classify"
+
+    text: str | Ref[str]
+    labels: Texts | Ref[Sequence[str]] | None = None
+    """At least two, different after case and spaces are folded; None: the labels the model was trained for."""
+    multi_label: bool = False
+    """Score every label on its own, instead of sharing 1 among all."""
+    hypothesis_template: str = "This example is {}."
+    """How a label becomes a statement that the text may entail (Yin et al. 2019)."""
+    overflow: Overflow = "error"
+    """What to do with a text beyond the window."""
+
+    def _rule_problems(self) -> list[Problem]:
+        problems = []
+        if self.hypothesis_template.count("{}") != 1:
+            fix = "Write {} once, where the label goes."
+            problems.append(self._problem("hypothesis_template", self.hypothesis_template, "a text with {}", fix))
+        if isinstance(self.labels, tuple):
+            literal = [label for label in self.labels if isinstance(label, str)]
+            finding = label_problem(literal, is_complete=len(literal) == len(self.labels), is_multi=self.multi_label)
+            if finding:
+                problems.append(self._problem("labels", *finding))
+        return problems
+
+
+def label_problem(labels: Sequence[str], *, is_complete: bool, is_multi: bool) -> tuple[str, str, str] | None:
+    """Find what is wrong with a set of labels: (got, wanted, fix).
+
+    >>> label_problem(["Yes", "yes "], is_complete=True, is_multi=False)[0]
+    "'Yes' and 'yes '"
+    """
+    if is_complete and len(labels) < (1 if is_multi else 2):
+        got = f"{len(labels)} labels" if len(labels) != 1 else f"one label ({labels[0]!r})"
+        return got, "at least two labels", "With one label there is nothing to choose; multi_label=True scores it alone."
+    if len(labels) > MOST_LABELS:
+        return f"{len(labels):,} labels", f"at most {MOST_LABELS:,}", "Classify in two steps: first a group, then within it."
+    seen: dict[str, str] = {}
+    for label in labels:
+        if not label.strip():
+            return repr(label), "a label with text", "Name every label."
+        if len(label) > LONGEST_LABEL:
+            return f"a label of {len(label):,} characters", f"at most {LONGEST_LABEL}", "A label is a name, not a text."
+        folded = unicodedata.normalize("NFC", label).strip().casefold()
+        if folded in seen:
+            return f"{seen[folded]!r} and {label!r}", "different labels", "The two would share one score; rename one."
+        seen[folded] = label
+    return None
+
+
+class Sampled(TaskNode[T_co], Generic[T_co]):
+    """What generating nodes share: how tokens are chosen and where the text ends."""
+
+    stop: str | Annotated[Sequence[str], AfterValidator(tuple)] = ()
+    """Texts that end the reply; they are trimmed from it."""
+    max_tokens: MaxTokens = 256
+    """Longest reply, in the model's tokens."""
+    temperature: Temperature = 0.0
+    """0: the likeliest token each time. Above: sampled, and repeatable through ``seed``."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    top_p: Probability = 1.0
+    num_beams: Annotated[int, Field(ge=1, le=64)] = 1
+    seed: int | None = None
+    """None: derived from the run's seed, which is drawn and recorded where none is given."""
+    overflow: Overflow = "error"
+    """What to do with a prompt beyond the window: refuse, or read it in pieces, or shorten it."""
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """``stop`` as a tuple."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    def _rule_problems(self) -> list[Problem]:
+        problems = []
+        if "" in self.stops:
+            fix = "An empty stop would end every text at once; leave it out."
+            problems.append(self._problem("stop", "''", "a text", fix))
+        if len(self.stops) > MOST_STOPS:
+            got, wanted = f"{len(self.stops):,} stops", f"at most {MOST_STOPS}"
+            problems.append(self._problem("stop", got, wanted, "Stop at what separates the texts; one or two are enough."))
+        if self.num_beams > 1 and self.temperature > 0:
+            got = f"num_beams={self.num_beams} with temperature={self.temperature}"
+            fix = "Set temperature=0 for beam search, or num_beams=1 for sampling."
+            problems.append(self._problem("num_beams", got, "one of the two", fix))
+        return problems
+
+
+class Generate(Sampled[T], Generic[T]):
+    """Continue a prompt; with ``output_type``, give a pydantic object of that type.
+
+    >>> import flowchain as fc
+    >>> fc.Generate(prompt="Once upon a time", stop="###", max_tokens=40).stops
+    ('###',)
+    """
+
+    kind: ClassVar[str] = "generate"
+    task: ClassVar[Task] = "generate"
+
+    prompt: str | Ref[str]
+    output_type: Any = None
+    """A pydantic model class: the reply is validated against it, and asked for again where it does not fit."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often to ask where a reply does not fit ``output_type``."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self: Generate[str], *, prompt: str | Ref[str], **settings: Any) -> None: ...
+        @overload
+        def __init__(
+            self: Generate[T], *, prompt: str | Ref[str], output_type: type[T], **settings: Any
+        ) -> None: ...
+        def __init__(self, **fields: Any) -> None: ...
+
+    @property
+    def value_type(self) -> Any:
+        return str if self.output_type is None else self.output_type
+
+    def _rule_problems(self) -> list[Problem]:
+        problems = super()._rule_problems()
+        kind = self.output_type
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            fix = "Declare a pydantic model with the fields you want."
+            problems.append(self._problem("output_type", describe(kind), "a pydantic model class", fix))
+        return problems
+
+
+class Chat(Sampled[str]):
+    """Reply to a conversation, through the model's own chat template.
+
+    >>> import flowchain as fc
+    >>> chat = fc.Chat(messages=[fc.Message(role="user", content="Hello")], max_tokens=40)
+    >>> chat.messages[0].content
+    'Hello'
+    """
+
+    kind: ClassVar[str] = "chat"
+    task: ClassVar[Task] = "chat"
+
+    messages: Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)] | Ref[Sequence[Message]] | str | Ref[str]
+    """The conversation; a plain text is one user message."""
+    system: str | Ref[str] | None = None
+    """An instruction ahead of the conversation."""
+
+
+class Translate(TaskNode[str]):
+    """Translate a text; languages by the codes of the model (``en``, ``de``; ``eng_Latn`` for NLLB).
+
+    >>> import flowchain as fc
+    >>> fc.Translate(text="Hello", source="en", target="de", model="Helsinki-NLP/opus-mt-en-de").target
+    'de'
+    """
+
+    kind: ClassVar[str] = "translate"
+    task: ClassVar[Task] = "translate"
+
+    text: str | Ref[str]
+    source: str
+    target: str
+    max_tokens: MaxTokens = 512
+    """Longest translation of one piece, in the model's tokens; a text beyond the window is read in pieces."""
+
+
+class Extract(TaskNode[list[Entity]]):
+    """Find the named entities of a text; long texts are read in overlapping windows.
+
+    >>> import flowchain as fc
+    >>> fc.Extract(text="Ada lived in London", model="dslim/bert-base-NER").aggregation
+    'simple'
+    """
+
+    kind: ClassVar[str] = "extract"
+    task: ClassVar[Task] = "extract"
+
+    text: str | Ref[str]
+    aggregation: Literal["simple", "first", "average", "max"] = "simple"
+    """How tokens become entities; the last three decide by whole words."""
+
+
+class Embed(TaskNode[list[float]]):
+    """Turn a text into a vector.
+
+    >>> import flowchain as fc
+    >>> fc.Embed(text="Hello", model="sentence-transformers/all-MiniLM-L6-v2").pooling
+    'mean'
+    """
+
+    kind: ClassVar[str] = "embed"
+    task: ClassVar[Task] = "embed"
+
+    text: str | Ref[str]
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    normalize: bool = True
+    """Scale to length 1, so that a dot product is the cosine."""
+
+
+class FewShot(Sampled[str]):
+    r"""Show a model examples and let it write the next one, which ends where an example ends.
+
+    Separator, stop strings and trimming are one contract: the prompt sets every example apart by ``separator``, and
+    the same separator stops the reply and is cut from it.
+
+    >>> import flowchain as fc
+    >>> node = fc.FewShot(instruction="Write a tweet.", examples=["key: rain\ntweet: Wet."], query="key: sun\ntweet:")
+    >>> node.stops
+    ('\n###',)
+    """
+
+    kind: ClassVar[str] = "few_shot"
+    task: ClassVar[Task] = "generate"
+
+    instruction: str | Ref[str] = ""
+    examples: Texts | Ref[Sequence[str]]
+    query: str | Ref[str]
+    separator: str = "###"
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The separator on a line of its own, and the stops given beside it."""
+        return (f"\n{self.separator}", *super().stops)
+
+    def _rule_problems(self) -> list[Problem]:
+        problems = super()._rule_problems()
+        if not self.separator.strip():
+            fix = "Choose a mark that no example contains, such as ###."
+            problems.append(self._problem("separator", self.separator, "a visible mark", fix))
+        elif isinstance(self.examples, tuple):
+            for example in self.examples:
+                if isinstance(example, str) and self.separator in example:
+                    fix = f"The reply would end at {self.separator!r} inside an example; choose another separator."
+                    problems.append(self._problem("examples", example, f"no {self.separator!r} inside", fix))
+        return problems
