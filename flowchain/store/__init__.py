@@ -1,0 +1,1 @@
+"""The journal: cache, crash-resume, replay and audit in one SQLite file."""

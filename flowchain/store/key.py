@@ -1,0 +1,238 @@
+"""When is a request the same work as an earlier one? Keys: a hash over everything that decides the reply.
+
+    key = BLAKE2b-256( [format, task, class, version, model fingerprint]  NUL  {field: value, …} )
+
+Both parts are canonical JSON: fields in alphabetical order, no spaces, floats by ``repr``, text exactly as it is (no
+Unicode normalisation, lone surrogates included), everything that is not JSON under a tag of its own, so that two
+different values never have one encoding. JSON escapes control characters, so the NUL can't occur in either part.
+
+What does *not* count: a field that has its default (so that a later flowchain may add fields and still read today's
+keys), the seed of a greedy sampling, secrets within a fingerprint, and where an excerpt comes from. What does count of
+an `Excerpt`: which of its characters are pieces of documents, and where one piece ends and the next begins. Models
+tokenise template and document parts apart, so ``"a</s>"`` written by a template and ``"a</s>"`` read from a document
+are different prompts. A plain text is one piece, as `excerpt.pieces_of` says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import Any, NamedTuple, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+from flowchain.errors import StoreError, redacted, shown
+from flowchain.excerpt import Excerpt
+from flowchain.protocols import Asked
+from flowchain.records import Sampling
+
+KEY_BYTES = 32
+_FORMAT = 1
+_PERSON = b"flowchain key"  # BLAKE2's own domain separation: no other use of the hash gives the same digest
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Address(NamedTuple):
+    """A piece of work: its key, and what the key was made of (for people and for comparisons)."""
+
+    key: bytes
+    kind: str
+    """The request's task, or ``function``."""
+    model: str
+    """The model's fingerprint, or the function's name; secrets replaced."""
+    asked: Any
+    """The encoded fields, as JSON values."""
+    asked_json: str
+    """The same, written out: the very text that was hashed."""
+
+
+def address_of(asked: Asked) -> Address:
+    """Give the address of a request to a model.
+
+    Raises StoreError, naming the field, where a part has no canonical encoding: a secret, a function, a numpy array.
+
+    >>> from flowchain.records import GenerateRequest, Sampling
+    >>> one = address_of(Asked(GenerateRequest(prompt="Hi", max_tokens=5), "m@1"))
+    >>> one.asked_json
+    '{"max_tokens":5,"prompt":"Hi"}'
+    >>> two = address_of(Asked(GenerateRequest(prompt="Hi", max_tokens=5, sampling=Sampling(seed=7)), "m@1"))
+    >>> one.key == two.key                                       # greedy: no seed can change the reply
+    True
+    """
+    request = asked.request
+    kind = type(request)
+    head, model = _head(kind, asked.fingerprint)
+    return _address(head, kind.task, model, _fields_of(request, kind.__name__))
+
+
+def json_of(value: object, where: str) -> str:
+    """Write any encodable value as canonical JSON; ``where`` names it in errors.
+
+    >>> json_of({"b": (1, 2.0), "a": b"x"}, "value")
+    '{"$map":[["b",[1,2.0]],["a",{"$bytes":"78"}]]}'
+    """
+    return _written(encoded(value, where), where)
+
+
+def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, model: str, where: str) -> Address:
+    """Give the address of work that is no request: ``head`` says what it is, ``parts`` what it was given."""
+    values = {name: encoded(parts[name], f"{where}.{name}") for name in sorted(parts)}
+    return _address(_write([_FORMAT, *head]).encode(), kind, model, values)
+
+
+def _address(head: bytes, kind: str, model: str, values: dict[str, Any]) -> Address:
+    text = _written(values, kind)
+    material = b"%b\0%b" % (head, text.encode("utf-8", "surrogatepass"))
+    key = blake2b(material, digest_size=KEY_BYTES, person=_PERSON).digest()
+    return Address(key, kind, model, values, text)
+
+
+def _written(value: object, where: str) -> str:
+    try:
+        return _write(value)
+    except (RecursionError, ValueError) as exc:
+        raise StoreError(
+            f"{where} can't be written for the store: {exc}",
+            field=where,
+            got=type(value).__name__,
+            wanted="a value that JSON can hold",
+            fix="Pass something smaller or flatter.",
+        ) from exc
+
+
+@lru_cache(maxsize=256)
+def _head(kind: type[Any], fingerprint: str) -> tuple[bytes, str]:
+    model = redacted(fingerprint)
+    # A request class says ``version = 2`` once the same fields ask for something else.
+    version = getattr(kind, "version", 1)
+    return _write([_FORMAT, kind.task, _class_name(kind), version, model]).encode("utf-8", "surrogatepass"), model
+
+
+def _class_name(kind: type[Any]) -> str:
+    # Modules of flowchain may be rearranged; anyone else's class is known by where it stands.
+    if kind.__module__.partition(".")[0] == "flowchain":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+# ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BY_TEXT = (Decimal, UUID, PurePath)
+_SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+def encoded(value: object, where: str) -> Any:
+    """Turn a value into JSON values, one way for each value; ``where`` is the path that errors name.
+
+    Known: None, bool, int, float, text, bytes, lists and tuples (alike), dicts (in their order), sets, enums, dates and
+    times, Decimal, UUID, paths, dataclasses and pydantic models.
+    """
+    try:
+        return _encoded(value, where)
+    except RecursionError as exc:
+        raise StoreError(
+            f"{where} is nested too deeply, or contains itself",
+            field=where,
+            got=type(value).__name__,
+            wanted="a value that JSON can hold",
+            fix="Pass something flatter.",
+        ) from exc
+
+
+def _encoded(value: Any, where: str) -> Any:
+    kind = type(value)
+    if kind is str or kind is int or kind is float or kind is bool or value is None:
+        return value
+    if kind is Excerpt:
+        return _excerpt(value)
+    if kind is tuple or kind is list:
+        return [_encoded(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if kind is dict:
+        # In their order: a function may well read them in it.
+        return {"$map": [[_encoded(k, where), _encoded(v, f"{where}[{shown(k)}]")] for k, v in value.items()]}
+    if isinstance(value, Enum):
+        return {"$enum": [_class_name(kind), value.name]}
+    if isinstance(value, _SECRETS):
+        raise StoreError(
+            f"{where} is a secret, and secrets are never written to a store, not even as part of a hash",
+            field=where,
+            got=kind.__name__,
+            wanted="a value without secrets",
+            fix="Keep the secret in the model object or in the environment, and pass the name of the account instead.",
+        )
+    if is_dataclass(kind) or isinstance(value, BaseModel):
+        return {_class_name(kind): _fields_of(value, where)}
+    if isinstance(value, (bytes, bytearray)):
+        return {"$bytes": value.hex()}
+    if isinstance(value, (set, frozenset)):
+        return {"$set": sorted((_encoded(item, where) for item in value), key=_write)}
+    if isinstance(value, (datetime, date, time)):
+        return {f"${kind.__name__}": [value.isoformat(), getattr(value, "fold", 0)]}
+    if isinstance(value, _BY_TEXT):
+        return {f"${kind.__name__}": str(value)}
+    if isinstance(value, (str, int, float)):
+        # A subclass may behave unlike its base, so its name counts.
+        base = next(base for base in (str, int, float) if isinstance(value, base))
+        return {f"${_class_name(kind)}": base(value)}
+    raise StoreError(
+        f"{where} has no canonical form, so it can't be part of a key",
+        field=where,
+        got=f"{_class_name(kind)} ({shown(value)})",
+        wanted="text, numbers, lists, dicts, dates, enums, dataclasses or pydantic models",
+        fix="Convert it before it reaches the node, for instance with .tolist(), or leave caching off for this node.",
+    )
+
+
+def _excerpt(value: Excerpt) -> Any:
+    parts = [[piece.at, piece.end - piece.start] for piece in value.pieces]
+    text = str(value)
+    return text if parts == [[0, len(text)]] else {"$parts": [text, parts]}
+
+
+def _fields_of(value: Any, where: str) -> dict[str, Any]:
+    skipped = "seed" if type(value) is Sampling and value.temperature == 0 else None
+    found: dict[str, Any] = {}
+    for name, default, is_float in _plan(type(value)):
+        item = getattr(value, name)
+        if item is default or name == skipped:
+            continue
+        if is_float and type(item) is int:
+            item = float(item)
+        kind = type(item)
+        if kind is str or kind is int or kind is float or kind is bool:
+            if kind is not type(default) or item != default:
+                found[name] = item
+            continue
+        item = _encoded(item, f"{where}.{name}")
+        # Compared as written: (1,) == (True,) for Python, and a greedy sampling with a seed is the default one.
+        if default is MISSING or _write(item) != _write(_encoded(default, name)):
+            found[name] = item
+    extra = getattr(value, "__pydantic_extra__", None)
+    if extra:
+        found["$extra"] = _encoded(dict(sorted(extra.items())), where)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _plan(kind: type[Any]) -> tuple[tuple[str, object, bool], ...]:
+    """Name, default (MISSING where there is none) and "is it a float" of each field, in alphabetical order."""
+    try:
+        hints = get_type_hints(kind)
+    except (NameError, TypeError):
+        hints = {}  # an annotation that can't be resolved only means that 1 and 1.0 count as different
+    if issubclass(kind, BaseModel):
+        found = [
+            (name, MISSING if field.is_required() or field.default_factory else field.default)
+            for name, field in kind.model_fields.items()
+        ]
+    else:
+        found = [(field.name, field.default) for field in fields(kind)]
+    return tuple((name, default, hints.get(name) is float) for name, default in sorted(found, key=lambda pair: pair[0]))
