@@ -21,7 +21,6 @@ from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from hashlib import blake2b
 from pathlib import PurePath
 from typing import Any, NamedTuple, get_type_hints
@@ -108,12 +107,21 @@ def _written(value: object, where: str) -> str:
         ) from exc
 
 
-@lru_cache(maxsize=256)
+_heads: dict[tuple[type[Any], str], tuple[bytes, str]] = {}
+_MOST_HEADS = 256
+
+
 def _head(kind: type[Any], fingerprint: str) -> tuple[bytes, str]:
+    known = _heads.get((kind, fingerprint))
+    if known is not None:
+        return known
+    if len(_heads) >= _MOST_HEADS:
+        _heads.clear()
     model = redacted(fingerprint)
     # A request class says ``version = 2`` once the same fields ask for something else.
-    version = getattr(kind, "version", 1)
-    return _write([_FORMAT, kind.task, _class_name(kind), version, model]).encode("utf-8", "surrogatepass"), model
+    parts = [_FORMAT, kind.task, _class_name(kind), getattr(kind, "version", 1), model]
+    head = _heads[kind, fingerprint] = _write(parts).encode("utf-8", "surrogatepass"), model
+    return head
 
 
 def _class_name(kind: type[Any]) -> str:
@@ -221,9 +229,19 @@ def _fields_of(value: Any, where: str) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=1024)
-def _plan(kind: type[Any]) -> tuple[tuple[str, object, bool], ...]:
+_Plan = tuple[tuple[str, object, bool], ...]
+_plans: dict[type[Any], _Plan] = {}
+
+
+def _plan(kind: type[Any]) -> _Plan:
     """Name, default (MISSING where there is none) and "is it a float" of each field, in alphabetical order."""
+    plan = _plans.get(kind)
+    if plan is None:
+        plan = _plans[kind] = _planned(kind)
+    return plan
+
+
+def _planned(kind: type[Any]) -> _Plan:
     try:
         hints = get_type_hints(kind)
     except (NameError, TypeError):

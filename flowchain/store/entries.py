@@ -1,0 +1,143 @@
+"""Entries: finished work by key. A row is believed only if its digest fits, and only whole.
+
+    digest = SHA-256(lengths, key, kind, model, schema, asked, value)
+
+A flipped bit, a torn page, a row or blob swapped for another: all change the digest or the key, so the row counts as
+damaged. It is dropped and the work is done again; a wrong value is never given. Digests stop accidents, not a person
+who can write the file.
+
+``asked`` is what the key was made of, for people: secrets replaced, long texts kept once each in ``text``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from flowchain.errors import redacted
+from flowchain.store.journal import Journal
+from flowchain.store.key import Address
+
+_LONG_CHARACTERS = 1024
+_KEYS_A_QUERY = 500
+_COLUMNS = "seq, key, kind, model, schema, asked, value, digest"
+
+
+class Entry(NamedTuple):
+    """A row of the table, its digest checked."""
+
+    seq: int
+    key: bytes
+    kind: str
+    model: str
+    schema: str
+    asked: bytes
+    value: bytes
+
+
+def find(journal: Journal, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[int]]:
+    """Look keys up; give the sound entries by key, and the numbers of damaged rows."""
+    found: dict[bytes, Entry] = {}
+    damaged: list[int] = []
+    for start in range(0, len(keys), _KEYS_A_QUERY):
+        some = keys[start : start + _KEYS_A_QUERY]
+        marks = ",".join("?" * len(some))
+        for row in journal.read(f"SELECT {_COLUMNS} FROM entry WHERE key IN ({marks})", some):
+            entry = checked(row)
+            if entry is None:
+                damaged.append(row[0])
+            else:
+                found[entry.key] = entry
+    return found, damaged
+
+
+def checked(row: tuple[Any, ...]) -> Entry | None:
+    """Turn a row, its digest last, into an entry; None where the digest does not fit."""
+    *parts, digest = row
+    entry = Entry(*parts)
+    return entry if _digest(*parts[1:]) == digest else None
+
+
+def insert(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Address, str, bytes]], run: int | None, now: float
+) -> None:
+    """Write (address, schema, value) rows; a key that is there already keeps its first value."""
+    texts: dict[bytes, bytes] = {}
+    written = []
+    for address, schema, value in rows:
+        asked = asked_of(address, texts)
+        digest = _digest(address.key, address.kind, address.model, schema, asked, value)
+        written.append((address.key, address.kind, address.model, schema, asked, value, digest, now))
+    if texts:
+        connection.executemany("INSERT OR IGNORE INTO text (digest, text) VALUES (?, ?)", texts.items())
+    connection.executemany(
+        "INSERT OR IGNORE INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        written,
+    )
+    if run is not None:
+        connection.executemany(
+            "INSERT OR IGNORE INTO usage SELECT ?, seq FROM entry WHERE key = ?",
+            [(run, address.key) for address, _, _ in rows],
+        )
+
+
+def drop(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    """Remove rows and what refers to them."""
+    connection.executemany("DELETE FROM entry WHERE seq = ?", [(number,) for number in numbers])
+    connection.executemany("DELETE FROM usage WHERE entry = ?", [(number,) for number in numbers])
+
+
+def asked_of(address: Address, texts: dict[bytes, bytes]) -> bytes:
+    """Write what was asked for the file; long texts go into ``texts`` and leave a reference."""
+    text = redacted(address.asked_json)
+    if len(text) > _LONG_CHARACTERS or text is not address.asked_json:
+        # Within strings only: a pattern that ran over quotation marks would leave no JSON.
+        text = json.dumps(_shortened(address.asked, texts), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _shortened(value: Any, texts: dict[bytes, bytes]) -> Any:
+    if isinstance(value, str):
+        text = redacted(value)
+        if len(text) <= _LONG_CHARACTERS:
+            return text
+        content = text.encode("utf-8", "surrogatepass")
+        digest = sha256(content).digest()
+        texts[digest] = content
+        return {"$text": digest.hex()}
+    if isinstance(value, list):
+        return [_shortened(item, texts) for item in value]
+    if isinstance(value, dict):
+        return {name: _shortened(item, texts) for name, item in value.items()}
+    return value
+
+
+def asked_values(journal: Journal, asked: bytes) -> Any:
+    """Read what was asked, long texts put back; a text that is gone or damaged reads as a note in its place."""
+    return _lengthened(journal, json.loads(asked.decode("utf-8", "surrogatepass")))
+
+
+def _lengthened(journal: Journal, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lengthened(journal, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"$text"}:
+        digest = bytes.fromhex(value["$text"])
+        rows = journal.read("SELECT text FROM text WHERE digest = ?", [digest])
+        if rows and sha256(rows[0][0]).digest() == digest:
+            return rows[0][0].decode("utf-8", "surrogatepass")
+        return f"[a text that is no longer readable: {digest.hex()[:12]}]"
+    return {name: _lengthened(journal, item) for name, item in value.items()}
+
+
+def _digest(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
+    try:
+        head = f"{kind}\0{model}\0{schema}".encode("utf-8", "surrogatepass")
+        return sha256(b"%d %d %b%b%b%b" % (len(head), len(asked), key, head, asked, value)).digest()
+    except (TypeError, AttributeError, UnicodeError):
+        return b""  # a damaged row may hold other types than were written; this fits no digest
