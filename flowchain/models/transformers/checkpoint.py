@@ -1,0 +1,225 @@
+"""Is the checkpoint all there, and safe to load? Decided from a listing and from file headers, without torch.
+
+What is refused here would otherwise surface as a half-initialised model or as code from a stranger: a folder with
+files missing, weights that exist as pickles only, code that comes with the config, a download cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flowchain.errors import ModelError, shown
+from flowchain.models.transformers.spec import Spec
+
+_TOKENIZERS: tuple[tuple[str, ...], ...] = (
+    ("tokenizer.json",),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("spm.model",),
+    ("sentencepiece.bpe.model",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.json", "source.spm", "target.spm"),
+    ("tekken.json",),
+)
+"""Sets of files that make a tokenizer; one set is enough."""
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_SHARD = "model-*-of-*.safetensors"
+_DESCRIPTION = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm")
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+# The format's own bound on the header, so that eight random bytes don't make us allocate terabytes.
+_LARGEST_HEADER = 100_000_000
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+
+def folder_of(spec: Spec, *, with_weights: bool) -> Path:
+    """Give the local folder of a checkpoint, asking the hub for what its cache lacks.
+
+    Without weights only the small files are fetched (config, tokenizer), which is all that checks need. Raises
+    `ModelError` where the name is neither a folder nor on the hub.
+    """
+    folder = Path(spec.name).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(spec.name) or spec.name.endswith((".json", ".safetensors", ".bin")):
+        raise ModelError(
+            f"No model folder at {shown(spec.name)}.",
+            field="model",
+            got=shown(spec.name),
+            wanted="an existing folder, or a hub id such as 'org/name'",
+            fix="Check the path; a folder written by save_pretrained has config.json in it.",
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_DESCRIPTION, *((_SINGLE, _SHARD) if with_weights else ())]
+    try:
+        found = snapshot_download(
+            spec.name,
+            revision=spec.revision,
+            local_files_only=spec.local_files_only,
+            allow_patterns=patterns,
+            ignore_patterns=["*/*"],
+        )
+    except Exception as exc:  # the hub client's errors have no common root: OSError, ValueError, httpx's own
+        where = "the local cache" if spec.local_files_only else "the hub or the local cache"
+        raise ModelError(
+            f"Model {shown(spec.name)} was not found in {where}: {exc}",
+            field="model",
+            got=shown(spec.name),
+            wanted="a model on the hub, in its cache, or a local folder",
+            fix="Check the name, the revision and the access rights; offline, download it first "
+            f"(huggingface-cli download {spec.name}) or pass a folder.",
+        ) from exc
+    return Path(found)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise `ModelError` naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"{path} can't be read as JSON: {exc}", got=path.name, wanted="a JSON object") from exc
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} holds {type(value).__name__}.", got=path.name, wanted="a JSON object")
+    return value
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Check config and tokenizer files against a listing and give the config; code of strangers is refused.
+
+    Raises `ModelError` that names every file that is missing, or the ``auto_map`` that asks for remote code.
+    """
+    present = {path.name for path in folder.iterdir()}
+    missing = [] if "config.json" in present else ["config.json"]
+    if not any(present.issuperset(files) for files in _TOKENIZERS):
+        missing.append("tokenizer.json (or vocab.txt, vocab.json + merges.txt, a SentencePiece model)")
+    if missing:
+        raise ModelError(
+            f"Model folder {folder} lacks: {', '.join(missing)}.",
+            field="model",
+            got=f"{len(present)} files: {', '.join(sorted(present)[:12])}",
+            wanted=", ".join(missing),
+            fix="Download the model again, or write the folder with model.save_pretrained and "
+            "tokenizer.save_pretrained.",
+        )
+    config = read_json(folder / "config.json")
+    for name in ("config.json", "tokenizer_config.json"):
+        if name in present and read_json(folder / name).get("auto_map"):
+            raise ModelError(
+                f"Model folder {folder} asks to run code that comes with it ('auto_map' in {name}).",
+                field="model",
+                got="auto_map",
+                wanted="an architecture that transformers has itself",
+                fix="flowchain never runs code from a checkpoint. Use a checkpoint of a built-in architecture, or "
+                "wrap the model in a class of your own with the task methods.",
+            )
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """List the safetensors files that a checkpoint is made of, each verified to be as long as its header says.
+
+    Raises `ModelError` for missing shards (all of them named), for weights that are there as pickles only, and for
+    files that are cut short or have a broken header.
+    """
+    if (folder / _SINGLE).is_file():
+        files = [folder / _SINGLE]
+    elif (folder / _INDEX).is_file():
+        index = read_json(folder / _INDEX)
+        weight_map = index.get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ModelError(f"{folder / _INDEX} has no 'weight_map'.", got=_INDEX, wanted="weight_map: name → shard")
+        names = sorted({str(name) for name in weight_map.values()})
+        # A shard is a file of this folder: an index may not point elsewhere.
+        missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"Model folder {folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}.",
+                field="model",
+                got=f"{len(names) - len(missing)} of {len(names)} files",
+                wanted=", ".join(missing),
+                fix="The download was cut short: download the model again.",
+            )
+        files = [folder / name for name in names]
+    else:
+        raise _no_safetensors(folder)
+    for path in files:
+        _check_length(path)
+    return files
+
+
+def _no_safetensors(folder: Path) -> ModelError:
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    shards = sorted(path.name for path in folder.glob(_SHARD))
+    if shards:
+        return ModelError(
+            f"Model folder {folder} has weight files ({', '.join(shards)}) but lacks {_INDEX}.",
+            field="model",
+            got=", ".join(shards),
+            wanted=_INDEX,
+            fix="The download was cut short: download the model again.",
+        )
+    if pickles:
+        return ModelError(
+            f"Model folder {folder} has its weights as pickles only ({', '.join(pickles)}), which can run code.",
+            field="model",
+            got=", ".join(pickles),
+            wanted=_SINGLE,
+            fix="If you trust the source, convert once: AutoModel….from_pretrained(folder, use_safetensors=False)"
+            ".save_pretrained(folder) with the Auto class of the task; or take a revision that has safetensors.",
+        )
+    return ModelError(
+        f"Model folder {folder} has no weights: neither {_SINGLE} nor {_INDEX}.",
+        field="model",
+        got=", ".join(sorted(path.name for path in folder.iterdir())[:12]),
+        wanted=_SINGLE,
+        fix="Download the model again; weights in other formats (pickles, ONNX, GGUF) are not read.",
+    )
+
+
+def _check_length(path: Path) -> None:
+    """Compare a file's size with the end of its last tensor: a truncated file is found without reading it.
+
+    Format: 8 bytes little-endian header length, the JSON header, the tensors' bytes
+    (https://huggingface.co/docs/safetensors, "Format").
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise _broken(path, f"{size} bytes", "at least 8 bytes")
+        (header_length,) = struct.unpack("<Q", start)
+        if header_length > _LARGEST_HEADER:
+            raise _broken(path, f"a header of {header_length:,} bytes", f"at most {_LARGEST_HEADER:,} bytes")
+        if header_length + 8 > size:
+            raise _broken(path, f"{size:,} bytes", f"a header of {header_length:,} bytes")
+        raw = file.read(header_length)
+    try:
+        ends = list(_ends(json.loads(raw)))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+        raise _broken(path, "a header that is not one", "JSON with data_offsets for each tensor") from exc
+    expected = 8 + header_length + max(ends, default=0)
+    if size != expected:
+        raise _broken(path, f"{size:,} bytes", f"{expected:,} bytes")
+
+
+def _ends(header: dict[str, Any]) -> Iterator[int]:
+    for name, entry in header.items():
+        if name != "__metadata__":
+            yield int(entry["data_offsets"][1])
+
+
+def _broken(path: Path, got: str, wanted: str) -> ModelError:
+    return ModelError(
+        f"Weight file {path} is damaged or cut short: it has {got}, expected {wanted}.",
+        field="model",
+        got=got,
+        wanted=wanted,
+        fix="Download the file again.",
+    )

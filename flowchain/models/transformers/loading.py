@@ -1,0 +1,341 @@
+"""How do config, tokenizer and weights come into memory? Closed by default, and once a process.
+
+    safetensors only · no code from checkpoints · no head left at random · dtype stated, never the checkpoint's whim
+
+Imports torch and transformers at its top, and is itself imported when a model is first needed.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTextEncoding,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+from transformers.utils import logging as transformers_logging
+
+from flowchain.errors import ModelError, shown
+from flowchain.models.transformers.abilities import Head, head_of
+from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
+from flowchain.models.transformers.spec import Spec
+from flowchain.records import Task
+
+_log = logging.getLogger(__name__)
+
+_AUTO: dict[Head, Any] = {
+    "base": AutoModel,
+    "sequence": AutoModelForSequenceClassification,
+    "token": AutoModelForTokenClassification,
+    "question": AutoModelForQuestionAnswering,
+    "causal": AutoModelForCausalLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
+}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Tokenizing:
+    """A tokenizer and the lock that all its users share.
+
+    The Rust tokenizer is mutated by settings such as ``split_special_tokens`` and answers a second thread with
+    "Already borrowed": hold ``lock`` around every call.
+    """
+
+    tokenizer: Any
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Loaded:
+    """Weights in memory with what is needed to use them."""
+
+    module: Any
+    """The transformers model, in evaluation mode on ``device``."""
+    tokenizer: Any
+    config: Any
+    device: torch.device
+    dtype: torch.dtype
+    lock: threading.RLock
+    """The tokenizer's: see `Tokenizing`."""
+    name: str
+    """As the user wrote it, for messages."""
+    pad_id: int
+    """What fills short rows: the checkpoint's own pad id, else an end id. It is always masked."""
+    pid: int
+    """The process that loaded it."""
+    overhead: int | None = None
+    """One forward's fixed cost in tokens, once `encoder.overhead_of` has measured it."""
+
+
+_Key: TypeAlias = tuple[Path, str, torch.dtype | None, Head]
+_Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
+
+_lock = threading.Lock()
+_gates: dict[Any, threading.Lock] = {}
+_tokenizers: dict[Path, tuple[_Stamp, Tokenizing]] = {}
+_loaded: dict[_Key, tuple[_Stamp, Loaded]] = {}
+
+
+def _renew_locks() -> None:
+    # A fork may happen while another thread of the parent holds one of these; nobody in the child would free it.
+    global _lock
+    _lock = threading.Lock()
+    _gates.clear()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
+def load_config(spec: Spec) -> Any:
+    """Load the config as transformers sees it. Raises `ModelError` for a folder that is not whole (see checkpoint)."""
+    folder = folder_of(spec, with_weights=False)
+    read_config(folder)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as exc:  # transformers raises OSError, ValueError, KeyError and dataclass errors of its own
+        raise _cannot_load(spec, "config", exc) from exc
+
+
+def load_tokenizer(spec: Spec) -> Tokenizing:
+    """Load the tokenizer, once a process and folder.
+
+    Raises `ModelError` where it can't be loaded, or where it has more words than the model has embeddings.
+    """
+    folder = folder_of(spec, with_weights=False)
+    config = load_config(spec)
+    stamp = _stamp(folder, weights=False)
+    with _gate(folder):
+        held = _tokenizers.get(folder)
+        if held is not None and held[0] == stamp:
+            return held[1]
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as exc:  # a broken tokenizer.json is a bare Exception from Rust
+            raise _cannot_load(spec, "tokenizer", exc) from exc
+        _check_vocabulary(spec, len(tokenizer), getattr(config, "vocab_size", None))
+        made = Tokenizing(tokenizer)
+        _tokenizers[folder] = (stamp, made)
+        return made
+
+
+def load_weights(spec: Spec, task: Task) -> Loaded:
+    """Load the weights for a task, once a process however many ask at once.
+
+    Everything that can be known without them (missing files, pickles, remote code, truncated files) is checked first.
+    Raises `ModelError`; running out of memory is left to the caller as torch raises it.
+    """
+    folder = folder_of(spec, with_weights=True)
+    config = read_config(folder)
+    head = head_of(config)
+    weight_files(folder)
+    device = device_of(spec)
+    dtype = dtype_of(spec, device)
+    key: _Key = (folder, str(device), dtype, head)
+    stamp = _stamp(folder, weights=True)
+    with _gate(key):
+        held = _loaded.get(key)
+        if held is not None and held[0] == stamp:
+            check_process(held[1])
+            return held[1]
+        tokenizing = load_tokenizer(spec)
+        module = _load_module(spec, folder, config, head, dtype).to(device)
+        made = Loaded(
+            module=module,
+            tokenizer=tokenizing.tokenizer,
+            config=module.config,
+            device=device,
+            dtype=dtype,
+            lock=tokenizing.lock,
+            name=spec.name,
+            pad_id=_pad_id(spec, module, tokenizing.tokenizer),
+            pid=os.getpid(),
+        )
+        # A folder that was written anew replaces what was loaded from it before.
+        _loaded[key] = (stamp, made)
+        return made
+
+
+def is_loaded(spec: Spec) -> bool:
+    """Are weights of this checkpoint in memory?"""
+    return bool(_keys_of(spec))
+
+
+def unload(spec: Spec) -> None:
+    """Forget the weights of this checkpoint; the memory is free once nobody else holds them."""
+    for key in _keys_of(spec):
+        _loaded.pop(key, None)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def check_process(loaded: Loaded) -> None:
+    """Refuse weights that came through a fork: torch's threads don't survive one, and the next call may hang."""
+    if loaded.pid != os.getpid():
+        raise ModelError(
+            f"Model {shown(loaded.name)} was loaded before this process was forked from process {loaded.pid}.",
+            field="model",
+            got="a forked process",
+            wanted="the process that loaded the model, or a spawned one",
+            fix="Start processes with multiprocessing.get_context('spawn'), or load models only in the children.",
+        )
+
+
+def device_of(spec: Spec) -> torch.device:
+    """Say where the model runs: as told, else on CUDA or MPS where there is one, else on the CPU."""
+    if spec.device is not None:
+        try:
+            return torch.device(spec.device)
+        except RuntimeError as exc:
+            raise ModelError(
+                f"{shown(spec.device)} is no device: {exc}", field="device", got=shown(spec.device), wanted="cpu, cuda"
+            ) from exc
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def dtype_of(spec: Spec, device: torch.device) -> torch.dtype:
+    """Say in which precision the model runs: as told, else float32 on a CPU and 16 bits on an accelerator."""
+    if spec.dtype is not None:
+        if spec.dtype not in _DTYPES:
+            raise ModelError(
+                f"{shown(spec.dtype)} is no dtype of flowchain.",
+                field="dtype",
+                got=shown(spec.dtype),
+                wanted=", ".join(_DTYPES),
+            )
+        return _DTYPES[spec.dtype]
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.bfloat16
+    return torch.float16
+
+
+def _load_module(spec: Spec, folder: Path, config: dict[str, Any], head: Head, dtype: torch.dtype) -> Any:
+    auto = _AUTO[head]
+    if any(str(name).endswith("EncoderModel") for name in config.get("architectures") or ()):
+        auto = AutoModelForTextEncoding
+    try:
+        with _quietly():
+            module, info = auto.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as exc:  # as above, and RuntimeError for shapes that don't fit
+        raise _cannot_load(spec, "weights", exc) from exc
+    # A body loaded from a checkpoint with another head has no pooler; embeddings are pooled from the hidden states.
+    missing = sorted(key for key in info["missing_keys"] if not (head == "base" and key.startswith("pooler.")))
+    if missing:
+        raise ModelError(
+            f"Checkpoint {shown(spec.name)} lacks weights that {type(module).__name__} needs; they would be random.",
+            field="model",
+            got=f"no weights for {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}",
+            wanted="a checkpoint trained with this head",
+            fix="Use a checkpoint fine-tuned for the task, or correct 'architectures' in its config.json.",
+        )
+    rows = module.get_input_embeddings().weight.shape[0]
+    _check_vocabulary(spec, len(load_tokenizer(spec).tokenizer), rows)
+    return module.eval().requires_grad_(False)
+
+
+def _check_vocabulary(spec: Spec, words: int, rows: int | None) -> None:
+    if rows is not None and words > rows:
+        raise ModelError(
+            f"The tokenizer of {shown(spec.name)} has {words:,} tokens but the model has only {rows:,} embeddings.",
+            field="model",
+            got=f"{words:,} tokens",
+            wanted=f"at most {rows:,}",
+            fix="Tokenizer and model don't belong together, or tokens were added without resize_token_embeddings.",
+        )
+
+
+def _pad_id(spec: Spec, module: Any, tokenizer: Any) -> int:
+    stated = module.config.get_text_config().pad_token_id
+    if stated is None:
+        stated = tokenizer.pad_token_id
+    if stated is not None and stated >= 0:
+        return int(stated)
+    ends = module.config.get_text_config().eos_token_id
+    ends = tokenizer.eos_token_id if ends is None else ends
+    used = ends[0] if isinstance(ends, list) else ends
+    used = 0 if used is None else int(used)
+    _log.info("model %s has no pad token: short rows of a batch are filled with token %d, masked", spec.name, used)
+    return used
+
+
+def _keys_of(spec: Spec) -> list[_Key]:
+    folder = folder_of(spec, with_weights=False)
+    device = device_of(spec)
+    place = (folder, str(device), dtype_of(spec, device))
+    return [key for key in list(_loaded) if key[:3] == place]
+
+
+def _gate(key: Any) -> threading.Lock:
+    with _lock:
+        return _gates.setdefault(key, threading.Lock())
+
+
+def _stamp(folder: Path, *, weights: bool) -> _Stamp:
+    """What a changed file would change; 10 µs for a folder."""
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    return tuple(
+        (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        for name, stat in stats
+        if weights or not name.endswith(".safetensors")
+    )
+
+
+def _cannot_load(spec: Spec, part: str, exc: Exception) -> ModelError:
+    return ModelError(
+        f"The {part} of model {shown(spec.name)} can't be loaded: {type(exc).__name__}: {exc}",
+        field="model",
+        got=shown(spec.name),
+        wanted=f"a {part} that transformers can read",
+    )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Silence transformers' report of missing weights, which are an error here, and its progress bar in a log.
+
+    At a terminal the bar is left alone; elsewhere it would be a smear of carriage returns.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    hides_bar = transformers_logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    transformers_logging.set_verbosity_error()
+    if hides_bar:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if hides_bar:
+            transformers_logging.enable_progress_bar()

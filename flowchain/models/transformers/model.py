@@ -1,0 +1,241 @@
+"""The public handle on a transformers model: settings now, config and tokenizer on a check, weights on first use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowchain.errors import MissingExtraError, shown
+from flowchain.models.transformers.spec import Spec
+from flowchain.protocols import Prompt, Watch, Window
+from flowchain.records import (
+    AnswerReply,
+    AnswerRequest,
+    ChatRequest,
+    ClassifyReply,
+    ClassifyRequest,
+    EmbedRequest,
+    EntitiesReply,
+    ExtractRequest,
+    GenerateRequest,
+    Request,
+    SummarizeRequest,
+    SummaryReply,
+    Task,
+    TextReply,
+    TranslateRequest,
+    VectorReply,
+)
+
+if TYPE_CHECKING:
+    from flowchain.models.transformers.loading import Loaded, Tokenizing
+
+
+class TransformersModel:
+    """A model of the Hugging Face hub, or of a local folder.
+
+    Making one reads nothing. Config and tokenizer are read on the first check (milliseconds), weights on the first
+    request; equal settings share one set of weights in a process, and a pickled model travels as its settings. Only
+    safetensors are loaded, and code that comes with a checkpoint never runs.
+
+    >>> model = TransformersModel("facebook/bart-large-mnli", dtype="float32")
+    >>> model
+    TransformersModel('facebook/bart-large-mnli', dtype='float32')
+
+    What it can do follows from the checkpoint (``tasks``). Everything about it that can't be used raises
+    `ModelError`; without torch and transformers, `MissingExtraError` with the command that installs them.
+    """
+
+    is_watchable = True
+
+    def __init__(
+        self,
+        name_or_path: str,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        window: int | None = None,
+        local_files_only: bool = False,
+    ) -> None:
+        """Say which model is meant.
+
+        ``revision``: commit, branch or tag of the hub. ``device``: ``"cpu"``, ``"cuda"``, ``"mps"``; default: the
+        accelerator that is there. ``dtype``: ``"float32"``, ``"bfloat16"`` or ``"float16"``; default: float32 on a
+        CPU, 16 bits on an accelerator. ``window``: longest input in tokens where the checkpoint doesn't say or a
+        smaller one is wished. ``local_files_only``: never ask the hub.
+        """
+        self._spec = Spec(str(name_or_path), revision, device, dtype, local_files_only)
+        self._window = window
+        self._lock = threading.RLock()
+        self._known: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The hub id or the folder, as written."""
+        return self._spec.name
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its replies: weights, config, tokenizer, chat template, generation defaults, precision."""
+        known = self._known.get("fingerprint")
+        if known is None:
+            loading = self._loading()
+            from flowchain.models.transformers.checkpoint import folder_of, weight_files
+            from flowchain.models.transformers.fingerprint import fingerprint
+
+            folder = folder_of(self._spec, with_weights=True)
+            dtype = loading.dtype_of(self._spec, loading.device_of(self._spec))
+            settings = {"dtype": str(dtype), "window": str(self._window)}
+            known = self._known["fingerprint"] = fingerprint(folder, weight_files(folder), settings)
+        return str(known)
+
+    @property
+    def tasks(self) -> frozenset[Task]:
+        """What this checkpoint can do, from its config and tokenizer files."""
+        known: frozenset[Task] | None = self._known.get("tasks")
+        if known is None:
+            self._loading()
+            from flowchain.models.transformers.abilities import has_chat_template, tasks_for
+            from flowchain.models.transformers.checkpoint import folder_of, read_config
+
+            folder = folder_of(self._spec, with_weights=False)
+            known = tasks_for(read_config(folder), has_chat_template=has_chat_template(folder))
+            self._known["tasks"] = known
+        return known
+
+    @property
+    def window(self) -> Window:
+        """The longest input, and who says so; raises `ModelError` where nobody does (T5: pass ``window=``)."""
+        known: Window | None = self._known.get("window")
+        if known is None:
+            from flowchain.models.transformers.window import window_of
+
+            known = window_of(self.config, self.tokenizing().tokenizer, self._window)
+            self._known["window"] = known
+        return known
+
+    @property
+    def config(self) -> Any:
+        """The transformers config."""
+        with self._lock:
+            if "config" not in self._known:
+                self._known["config"] = self._loading().load_config(self._spec)
+            return self._known["config"]
+
+    def tokenizing(self) -> Tokenizing:
+        """Give the tokenizer with its lock, shared by all models of this folder."""
+        with self._lock:
+            if "tokenizing" not in self._known:
+                self._known["tokenizing"] = self._loading().load_tokenizer(self._spec)
+            tokenizing: Tokenizing = self._known["tokenizing"]
+            return tokenizing
+
+    def count(self, text: str) -> int:
+        """Count a text in the model's tokens, without special tokens; special tokens written in it count as text."""
+        from flowchain.models.transformers.encoding import encode
+
+        return len(encode(self.tokenizing(), text, add_special_tokens=False))
+
+    def prompt(self, request: Request[Any]) -> Prompt:
+        """Give exactly what would be sent for a request; where it is read in several parts, the longest."""
+        from flowchain.models.transformers import prompts
+
+        return prompts.prompt(self, request)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Are its weights in memory?"""
+        is_loaded: bool = self._loading().is_loaded(self._spec)
+        return is_loaded
+
+    def unload(self) -> None:
+        """Free the weights, for every model of equal settings; the next request loads them again."""
+        self._loading().unload(self._spec)
+
+    def loaded(self, task: Task) -> Loaded:
+        """Give the weights for a task, loading them on the first call."""
+        loaded: Loaded = self._loading().load_weights(self._spec, task)
+        return loaded
+
+    def classify(self, requests: Sequence[ClassifyRequest], watch: Watch | None = None) -> list[ClassifyReply]:
+        """Score labels: of each request by natural language inference, or the model's own where none are given."""
+        from flowchain.models.transformers import sequence_labels
+
+        return sequence_labels.classify(self, requests, watch)
+
+    def answer(self, requests: Sequence[AnswerRequest], watch: Watch | None = None) -> list[AnswerReply]:
+        """Find the best span over all documents of each request."""
+        from flowchain.models.transformers import span_reader
+
+        return span_reader.answer(self, self.loaded("answer"), requests, watch)
+
+    def extract(self, requests: Sequence[ExtractRequest], watch: Watch | None = None) -> list[EntitiesReply]:
+        """Find named entities as spans of the text, whatever its length."""
+        from flowchain.models.transformers import entities
+
+        return entities.extract(self, self.loaded("extract"), requests, watch)
+
+    def embed(self, requests: Sequence[EmbedRequest], watch: Watch | None = None) -> list[VectorReply]:
+        """Give one vector a text."""
+        from flowchain.models.transformers import embedding
+
+        return embedding.embed(self, self.loaded("embed"), requests, watch)
+
+    def summarize(self, requests: Sequence[SummarizeRequest], watch: Watch | None = None) -> list[SummaryReply]:
+        """Shorten texts."""
+        from flowchain.models.transformers import seq2seq
+
+        return seq2seq.summarize(self, self.loaded("summarize"), requests, watch)
+
+    def translate(self, requests: Sequence[TranslateRequest], watch: Watch | None = None) -> list[TextReply]:
+        """Translate texts."""
+        from flowchain.models.transformers import seq2seq
+
+        return seq2seq.translate(self, self.loaded("translate"), requests, watch)
+
+    def generate(self, requests: Sequence[GenerateRequest], watch: Watch | None = None) -> list[TextReply]:
+        """Continue prompts."""
+        from flowchain.models.transformers import generate
+
+        return generate.generate(self, self.loaded("generate"), requests, watch)
+
+    def chat(self, requests: Sequence[ChatRequest], watch: Watch | None = None) -> list[TextReply]:
+        """Answer conversations, written as the model's chat template writes them."""
+        from flowchain.models.transformers import chat
+
+        return chat.chat(self, self.loaded("chat"), requests, watch)
+
+    def __repr__(self) -> str:
+        spec = self._spec
+        given = {
+            "revision": spec.revision,
+            "device": spec.device,
+            "dtype": spec.dtype,
+            "window": self._window,
+            "local_files_only": spec.local_files_only or None,
+        }
+        rest = "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+        return f"TransformersModel({spec.name!r}{rest})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._spec, self._window)
+
+    def _loading(self) -> Any:
+        try:
+            from flowchain.models.transformers import loading
+        except ImportError as exc:
+            raise MissingExtraError.of("transformers", f"to load {shown(self.name)}") from exc
+        return loading
+
+
+def _rebuild(spec: Spec, window: int | None) -> TransformersModel:
+    return TransformersModel(
+        spec.name,
+        revision=spec.revision,
+        device=spec.device,
+        dtype=spec.dtype,
+        window=window,
+        local_files_only=spec.local_files_only,
+    )

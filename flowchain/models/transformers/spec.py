@@ -1,0 +1,21 @@
+"""Which checkpoint is meant, and where does it run? The settings of a model as one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Where weights come from and where they go; equal specs share one loaded instance in a process."""
+
+    name: str
+    """A hub id (``org/name``) or the path of a local folder."""
+    revision: str | None = None
+    """A commit, branch or tag of the hub; None: the default branch."""
+    device: str | None = None
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; None: the accelerator that is there, else the CPU."""
+    dtype: str | None = None
+    """``float32``, ``bfloat16``, ``float16``; None: float32 on a CPU, else what the accelerator is fast at."""
+    local_files_only: bool = False
+    """Never ask the hub: use what its cache holds."""
