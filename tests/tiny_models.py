@@ -207,8 +207,8 @@ def _config(family: str, tokenizer: PreTrainedTokenizerFast, window: int) -> dic
 # Trained once a process and kept as JSON, since a tokenizer object is changed by whoever uses it.
 
 
-def _lines(characters: int | None = None) -> list[str]:
-    return CORPUS[:characters].splitlines(keepends=True)
+def _lines() -> list[str]:
+    return CORPUS.splitlines(keepends=True)
 
 
 def _byte_level(specials: list[str]) -> Tokenizer:
@@ -253,8 +253,11 @@ def _bert() -> str:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=800, special_tokens=specials, show_progress=False)
-    backend.train_from_iterator(_lines(), trainer)
+    found = _words(backend, specials, continuing_subword_prefix="##")
+    # Its ids come in another order at every run; WordPiece doesn't read them.
+    vocabulary = [*specials, *sorted(set(found).difference(specials))]
+    backend.model = models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    backend.add_special_tokens(specials)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -267,12 +270,26 @@ def _metaspace(specials: list[str], unknown: str) -> Tokenizer:
     backend = Tokenizer(models.Unigram())
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=600, special_tokens=specials, unk_token=unknown, show_progress=False, n_sub_iterations=1
-    )
-    # Unigram training is ten times slower than BPE; a tenth of the text is plenty.
-    backend.train_from_iterator(_lines(50_000), trainer)
+    vocabulary = _words(backend, specials)
+    scores = [(word, 0.0 if word in specials else -1.0 - rank / 100) for rank, word in enumerate(vocabulary)]
+    backend.model = models.Unigram(scores, unk_id=specials.index(unknown))
+    backend.add_special_tokens(specials)
     return backend
+
+
+def _words(backend: Tokenizer, specials: list[str], **settings: Any) -> list[str]:
+    """Give a vocabulary for a tokenizer's own normalizer and pre-tokenizer, in the order of its ids.
+
+    Found by BPE also for WordPiece and Unigram, whose own trainers give another vocabulary at every run.
+    """
+    finder = Tokenizer(models.BPE(**settings))
+    if backend.normalizer is not None:
+        finder.normalizer = backend.normalizer
+    finder.pre_tokenizer = backend.pre_tokenizer
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=specials, show_progress=False, **settings)
+    finder.train_from_iterator(_lines(), trainer)
+    vocabulary = finder.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 @cache

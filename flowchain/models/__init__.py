@@ -1,1 +1,1 @@
-"""Who answers: the embedded extractive model, transformers models, OpenAI-compatible servers; and how a name is resolved."""
+"""Who answers: the extractive model, transformers models, OpenAI-compatible servers; and how a name is resolved."""
