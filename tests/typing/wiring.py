@@ -1,0 +1,103 @@
+"""What mypy and pyright see of a chain: checked by `make types`, never run.
+
+`assert_type` says what is inferred. A line with an ignore is a wrong wiring that both must refuse: where one of them
+lets it pass, its ignore is unused, and that is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
+
+from pydantic import BaseModel
+
+import flowchain as fc
+
+
+class Topic(BaseModel):
+    label: str
+
+
+@fc.node
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@fc.node
+def count_words(text: str) -> int:
+    return len(text.split())
+
+
+@fc.node
+async def fetch(name: str) -> bytes:
+    return name.encode()
+
+
+@fc.node
+def lines(text: str) -> Iterator[str]:
+    yield from text.splitlines()
+
+
+@fc.node
+async def ticks(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+documents = fc.Input("documents", list[str])
+question = fc.Input("question", str)
+number = fc.Input("number", int)
+counts = fc.Input("counts", list[int])
+notes = fc.Each(documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200))
+answer = fc.Answer(question=question, context=notes)
+chain = fc.Chain(answer)
+
+# ── what is inferred ─────────────────────────────────────────────────────────────────────────────────────────────
+
+assert_type(documents, fc.Input[list[str]])
+assert_type(notes, fc.Each[str])
+assert_type(chain, fc.Chain[fc.AnswerSpan])
+assert_type(chain.run(documents=["…"], question="Who?"), fc.AnswerSpan)
+assert_type(fc.Chain(notes).run(documents=["…"], question="Who?"), list[str])
+assert_type(fc.Chain(fc.Summarize(text=question)).run(question="…"), str)
+assert_type(fc.Chain(fc.Classify(text=question, labels=["a", "b"])).run(question="…"), fc.Classification)
+assert_type(fc.Chain(fc.Split(text=question)).run(question="…"), list[str])
+assert_type(fc.Chain(fc.Join(texts=notes)).run(question="…"), str)
+assert_type(fc.Chain(fc.Extract(text=question)).run(question="…"), list[fc.Entity])
+assert_type(fc.Chain(fc.Generate(prompt=question)).run(question="…"), str)
+assert_type(fc.Chain(fc.Generate(prompt=question, output_type=Topic)).run(question="…"), Topic)
+assert_type(fc.Chain(count_words(text=question)).run(question="…"), int)
+assert_type(fc.Chain(fetch(name=question)).run(question="…"), bytes)
+assert_type(fc.Chain(lines(text=question)).run(question="…"), list[str])
+assert_type(fc.Chain(ticks(count=number)).run(number=3), list[int])
+assert_type(fc.Chain(fc.Each(documents, lambda text: count_words(text=text))).run(documents=["…"]), list[int])
+parts = fc.Each(documents, lambda text: fc.Split(text=text))
+assert_type(parts, fc.Each[list[str]])
+assert_type(fc.Each(parts, lambda texts: fc.Join(texts=texts)), fc.Each[str])
+
+# ── what is right, and must stay so ──────────────────────────────────────────────────────────────────────────────
+
+fc.Join(texts=[shout(text=question), "and", question])
+fc.Answer(question="Who?", context=["one", question])
+fc.Answer(question=question, context=documents)
+fc.PromptTemplate("{question} {topic.label}", values={"question": question, "topic": fc.Input("topic", Topic)})
+fc.Summarize(text=fc.Summarize(text=question))
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────
+
+fc.Summarize(text=documents)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Summarize(text=answer)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Summarize(text=notes)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Summarize(text=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Summarize(text=question, max_tokens="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Summarize(txet=question)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+fc.Summarize(text=question, max_length=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+fc.Generate(prompt=question, max_length=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+fc.Summarize()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+fc.Answer(question=documents, context=notes)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Answer(question=question, context=number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Join(texts=[number])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+fc.Each(counts, lambda count: fc.Summarize(text=count))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Each(number, lambda item: shout(text=item))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Each(documents, lambda text: 3)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
+fc.Chain(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
