@@ -22,6 +22,12 @@ settings.register_profile("long", settings.get_profile("suite"), derandomize=Fal
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Keep doctest collection, which takes every file, to the files that hold tests: others import heavy libraries."""
+    is_other = collection_path.suffix == ".py" and not collection_path.name.startswith(("test_", "conftest"))
+    return True if is_other else None
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of measured data sets: too large and differently licensed, so not part of the repository."""
