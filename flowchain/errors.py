@@ -29,18 +29,23 @@ _SECRET = re.compile(
 )
 
 
-# What any secret holds in lower case; looking for these first is some thirty times faster than the pattern.
-_SECRET_SIGNS = ("@", "bearer", "sk-", "sk_", "hf_", "hf-", "ghp", "xox")
-
-
 def redacted(text: str) -> str:
     """Replace what looks like a secret: API keys by their usual prefixes, bearer tokens, passwords within URLs.
 
     >>> redacted("https://me:pass@host/v1")
     'https:[secret]host/v1'
     """
+    # What a secret must hold is looked for first: some thirty times faster than the pattern.
     lowered = text.lower()
-    if not any(sign in lowered for sign in _SECRET_SIGNS):
+    is_key_possible = ("-" in lowered or "_" in lowered) and (
+        "sk-" in lowered
+        or "sk_" in lowered
+        or "hf-" in lowered
+        or "hf_" in lowered
+        or "ghp" in lowered
+        or "xox" in lowered
+    )
+    if not is_key_possible and "@" not in lowered and "bearer" not in lowered:
         return text
     return _SECRET.sub("[secret]", text)
 

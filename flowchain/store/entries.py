@@ -21,9 +21,10 @@ from flowchain.errors import redacted
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address
 
-_LONG_CHARACTERS = 1024
+_LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _KEYS_A_QUERY = 500
-_COLUMNS = "seq, key, kind, model, schema, asked, value, digest"
+COLUMNS = "seq, key, kind, model, schema, asked, value, digest"
+"""Of a row, in the order that `checked` takes."""
 
 
 class Entry(NamedTuple):
@@ -45,7 +46,7 @@ def find(journal: Journal, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], l
     for start in range(0, len(keys), _KEYS_A_QUERY):
         some = keys[start : start + _KEYS_A_QUERY]
         marks = ",".join("?" * len(some))
-        for row in journal.read(f"SELECT {_COLUMNS} FROM entry WHERE key IN ({marks})", some):
+        for row in journal.read(f"SELECT {COLUMNS} FROM entry WHERE key IN ({marks})", some):
             entry = checked(row)
             if entry is None:
                 damaged.append(row[0])

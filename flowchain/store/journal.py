@@ -26,7 +26,7 @@ from flowchain.store import opening as opening_
 from flowchain.store.lock import FileLock
 from flowchain.store.opening import PAGE_BYTES, Opening
 
-_CHECKPOINT_BYTES = 4 * 1024 * 1024  # SQLite's own default of 1,000 pages
+_CHECKPOINT_BYTES = 16 * 1024 * 1024  # index pages are rewritten at random: the longer, the fewer copies of each
 _LARGE_WAL_BYTES = 64 * 1024 * 1024
 
 

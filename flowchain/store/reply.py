@@ -96,6 +96,23 @@ def read(schema: str, value: bytes) -> Reply:
     return adapter.validate_python(loaded)
 
 
+def written_value(text: str) -> tuple[str, bytes]:
+    """Give the schema and bytes of a cached function's value, which comes as JSON."""
+    return VALUE_SCHEMA, text.encode("utf-8", "surrogatepass")
+
+
+def read_value(schema: str, value: bytes) -> str:
+    """Give a cached function's value, as JSON; ValueError where it is something else."""
+    if schema != VALUE_SCHEMA:
+        raise ValueError(f"schema {shown(schema)} is not a function's value")
+    return value.decode("utf-8", "surrogatepass")
+
+
+def read_any(schema: str, value: bytes) -> Reply | str:
+    """Read what an entry holds, whatever it is; ValueError where it does not fit its schema."""
+    return read_value(schema, value) if schema == VALUE_SCHEMA else read(schema, value)
+
+
 def _written_slowly(schema: str, reply: Reply) -> bytes:
     try:
         loaded = _adapter(schema).dump_python(reply, mode="python", warnings="error")

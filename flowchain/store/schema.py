@@ -41,9 +41,7 @@ _TABLES = {
         "CREATE TABLE failure (seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, node TEXT, item INTEGER,"
         " kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, created_at REAL NOT NULL)"
     ),
-    "claim": (
-        "CREATE TABLE claim (key BLOB PRIMARY KEY, holder TEXT NOT NULL, beat INTEGER NOT NULL) WITHOUT ROWID"
-    ),
+    "claim": ("CREATE TABLE claim (key BLOB PRIMARY KEY, holder TEXT NOT NULL, beat INTEGER NOT NULL) WITHOUT ROWID"),
 }
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from flowchain.errors import StoreError
 from flowchain.protocols import Asked
@@ -22,7 +23,17 @@ from flowchain.records import Reply, Request
 from flowchain.store.key import Address, address_of
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from flowchain.store.claims import Claim
+    from flowchain.store.functions import FunctionCall
+    from flowchain.store.history import EntryRecord, FailureRecord, RunDifference, RunRecord
+    from flowchain.store.housekeeping import Pruned, Verified
     from flowchain.store.journal import Journal
+    from flowchain.store.replay import Replay
+    from flowchain.store.runs import OpenRun
+
+T = TypeVar("T")
 
 _MOST_REMEMBERED = 10_000
 
@@ -56,9 +67,10 @@ class Store:
         busy_timeout_s: float = 30.0,
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         trace: Callable[[str], None] | None = None,
     ) -> None:
-        """``clock`` dates entries for people; ``trace`` sees each SQL statement before it runs."""
+        """``clock`` dates entries for people, ``monotonic`` times leases; ``trace`` sees each SQL statement run."""
         if durability not in ("process", "power"):
             raise StoreError(
                 f"a store's durability can't be {durability!r}",
@@ -67,6 +79,7 @@ class Store:
                 wanted="'process' or 'power'",
                 fix='Write durability="process" or durability="power".',
             )
+        from flowchain.store.claims import Claims
         from flowchain.store.journal import Journal
         from flowchain.store.opening import Opening
 
@@ -81,6 +94,8 @@ class Store:
             )
         )
         self._clock = clock
+        self._claims = Claims(self._journal, monotonic)
+        self._used: dict[int, set[int]] = {}
         self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
 
     @property
@@ -109,6 +124,133 @@ class Store:
         """
         self._record(answered, None)
 
+    def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
+        """Give the stored value of each call of a cached function, as JSON, or None."""
+        return self._recall_values(calls, None)
+
+    def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
+        """Make values (JSON) of cached functions durable, all or none; errors as those of `record`."""
+        self._record_values(called, None)
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_run(
+        self,
+        *,
+        name: str = "",
+        chain: str = "{}",
+        inputs: Mapping[str, object] | None = None,
+        settings: Mapping[str, object] | None = None,
+        resume: str | None = None,
+        allow_changed: bool = False,
+    ) -> OpenRun:
+        """Open a run, durably, and give the store of its requests. After a write error, this tries to write again.
+
+        ``chain`` is its JSON; of the inputs a digest and the beginning are kept. ``resume`` goes on with a run of the
+        file: StoreError where its chain (naming the changed nodes) or its inputs (naming the first that differs) were
+        others, unless ``allow_changed``.
+        """
+        from flowchain.store.runs import open_run
+
+        return open_run(
+            self,
+            name=name,
+            chain=chain,
+            inputs=inputs or {},
+            settings=settings or {},
+            resume=resume,
+            allow_changed=allow_changed,
+        )
+
+    def runs(self) -> list[RunRecord]:
+        """List all runs, oldest first."""
+        from flowchain.store import history
+
+        return history.runs(self._journal)
+
+    def run(self, run_id: str) -> RunRecord:
+        """Look a run up by its id, or the beginning of it."""
+        from flowchain.store import history
+
+        return history.run(self._journal, run_id)
+
+    def work(self, run_id: str) -> Iterator[EntryRecord]:
+        """Give what a run asked and was answered, in the order it was first done."""
+        from flowchain.store import history
+
+        return history.work(self._journal, self.run(run_id).number)
+
+    def failures(self, run_id: str) -> list[FailureRecord]:
+        """Give what went wrong in a run."""
+        from flowchain.store import history
+
+        return history.failures(self._journal, self.run(run_id).number)
+
+    def compare(self, first: str, second: str) -> RunDifference:
+        """Say how two runs, by id, differ: declarations, inputs, work, value."""
+        from flowchain.store import history
+
+        return history.compare(self._journal, self.run(first), self.run(second))
+
+    def export(self, run_id: str, file: IO[str]) -> int:
+        """Write a run as JSON lines: the run, its work, its failures. Gives the number of lines."""
+        from flowchain.store import history
+
+        return history.export(self._journal, self.run(run_id), file)
+
+    def replay(self) -> Replay:
+        """Give a store that never lets a model be asked: a request that is not in it is a StoreError.
+
+        The error says what differs from the nearest recorded request: text, settings, model revision.
+        """
+        from flowchain.store.replay import Replay
+
+        return Replay(self)
+
+    # ── many processes ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def claim(self, asked: Sequence[Asked], *, lease_s: float = 30.0) -> list[Claim]:
+        """Ask for the right to work on requests: ``granted``, ``held`` by another process, or ``done`` already.
+
+        `record` frees what was granted. While working, call `beat` a few times within a lease: a claim whose holder
+        was not heard of for a lease may be taken over.
+        """
+        return self._claims.claim([self._address(one).key for one in asked], lease_s)
+
+    def beat(self) -> None:
+        """Say to the others that this process lives."""
+        self._claims.beat()
+
+    def release(self, asked: Sequence[Asked]) -> None:
+        """Give claims back without having done the work."""
+        self._claims.release([self._address(one).key for one in asked])
+
+    # ── housekeeping ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def prune(
+        self, *, older_than: timedelta | None = None, keep_runs: int | None = None, max_bytes: int | None = None
+    ) -> Pruned:
+        """Remove old runs and the work that only they used, in one transaction. Without arguments nothing goes.
+
+        ``older_than``: runs started, and entries made, longer ago than this. ``keep_runs``: so many of the last runs
+        stay, and what they used, however old. With ``keep_runs`` alone, every earlier run goes. ``max_bytes``: then the
+        oldest entries go, used or not, until the rest fits. `vacuum` gives the freed space back to the disk.
+        """
+        from flowchain.store import housekeeping
+
+        before = None if older_than is None else self._clock() - older_than.total_seconds()
+        return housekeeping.prune(self._journal, created_before=before, keep_runs=keep_runs, max_bytes=max_bytes)
+
+    def vacuum(self) -> None:
+        """Give freed space back to the disk; needs as much room again while it works."""
+        self._journal.vacuum()
+
+    def verify(self) -> Verified:
+        """Check structure, digests, values and finished runs; nothing is changed."""
+        from flowchain.store import housekeeping
+
+        return housekeeping.verify(self._journal)
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         self._journal.close()
@@ -125,18 +267,10 @@ class Store:
     # ── shared with runs ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _recall(self, asked: Sequence[Asked], run: int | None) -> list[Reply | None]:
-        from flowchain.store import entries, reply
+        from flowchain.store import reply
 
         addresses = [self._address(one) for one in asked]
-        found, damaged = entries.find(self._journal, [address.key for address in addresses])
-        replies: dict[bytes, Reply] = {}
-        for key, entry in found.items():
-            try:
-                replies[key] = reply.read(entry.schema, entry.value)
-            except ValueError:
-                damaged.append(entry.seq)
-        if damaged:
-            self._drop(damaged)
+        replies = self._read(addresses, reply.read, run)
         given: list[Reply | None] = []
         for one, address in zip(asked, addresses, strict=True):
             answer = replies.get(address.key)
@@ -145,19 +279,68 @@ class Store:
                 self._remember(one, address)
         return given
 
+    def _recall_values(self, calls: Sequence[FunctionCall], run: int | None) -> list[str | None]:
+        from flowchain.store import reply
+
+        addresses = [call.address for call in calls]
+        values = self._read(addresses, reply.read_value, run)
+        return [values.get(address.key) for address in addresses]
+
     def _record(self, answered: Sequence[tuple[Asked, Reply]], run: int | None) -> None:
-        from flowchain.store import entries, reply
+        from flowchain.store import reply
 
         if self.is_read_only or not answered:
             return
         try:
-            rows = [(self._address(asked, forget=True), *reply.written(answer)) for asked, answer in answered]
-            with self._journal.write() as connection:
-                entries.insert(connection, rows, run, self._clock())
+            self._write(
+                [(self._address(asked, forget=True), *reply.written(answer)) for asked, answer in answered], run
+            )
         except StoreError as exc:
             exc.unsaved = tuple(answer for _, answer in answered)
             raise
+
+    def _record_values(self, called: Sequence[tuple[FunctionCall, str]], run: int | None) -> None:
+        from flowchain.store import reply
+
+        if self.is_read_only or not called:
+            return
+        try:
+            self._write([(call.address, *reply.written_value(value)) for call, value in called], run)
+        except StoreError as exc:
+            exc.unsaved = tuple(value for _, value in called)
+            raise
+
+    def _read(self, addresses: list[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
+        from flowchain.store import entries
+
+        found, damaged = entries.find(self._journal, [address.key for address in addresses])
+        values: dict[bytes, T] = {}
+        for key, entry in found.items():
+            try:
+                values[key] = read(entry.schema, entry.value)
+            except ValueError:
+                damaged.append(entry.seq)
+            else:
+                if run is not None:
+                    self._used.setdefault(run, set()).add(entry.seq)
+        if damaged:
+            self._drop(damaged)
+        return values
+
+    def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
+        from flowchain.store import entries
+
+        with self._journal.write() as connection:
+            entries.insert(connection, rows, run, self._clock())
+            self._claims.free(connection, [address.key for address, _, _ in rows])
+            if run is not None:
+                self._note_usage(connection, run)
         self._journal.saved += len(rows)
+
+    def _note_usage(self, connection: Connection, run: int) -> None:
+        # What a run only read is noted with its next write: a warm run would otherwise write a row for each it reads.
+        used = self._used.pop(run, ())
+        connection.executemany("INSERT OR IGNORE INTO usage VALUES (?, ?)", [(run, number) for number in used])
 
     def _address(self, asked: Asked, *, forget: bool = False) -> Address:
         # `recall` comes just before `record` for the same request, and hashing a long prompt twice is a waste.

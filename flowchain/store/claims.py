@@ -1,0 +1,85 @@
+"""Who works on what just now? Claims, so that several processes on one store don't do the same work at once.
+
+A holder's claims carry a counter that it moves on (`beat`) while it lives. Whoever waits remembers the counter it saw
+and when, by its *own* monotonic clock; a counter that has not moved for a lease belongs to the dead, and the claim may
+be taken over. No two clocks are ever compared, so a clock that jumps can neither steal a claim nor keep one for ever.
+
+    granted   it is yours: do the work, `record` it (which frees the claim) or `release` it
+    held      someone else is at it: ask again later
+    done      it is in the store: `recall` it
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
+
+from flowchain.store.journal import Journal
+
+Claim: TypeAlias = Literal["granted", "held", "done"]
+
+
+class Claims:
+    """The claims of one handle; another process, or a child after a fork, is another holder."""
+
+    def __init__(self, journal: Journal, monotonic: Callable[[], float]) -> None:
+        self._journal = journal
+        self._monotonic = monotonic
+        self._is_used = False
+        self._names: dict[int, str] = {}
+        self._seen: dict[bytes, tuple[str, int, float]] = {}
+
+    @property
+    def holder(self) -> str:
+        """This process's name in the table."""
+        pid = os.getpid()
+        return self._names.get(pid) or self._names.setdefault(pid, f"{pid}-{os.urandom(6).hex()}")
+
+    def claim(self, keys: Sequence[bytes], lease_s: float) -> list[Claim]:
+        """Ask for keys, all in one transaction."""
+        holder, lease_start = self.holder, self._monotonic() - lease_s
+        self._is_used = True
+        answers: list[Claim] = []
+        with self._journal.write() as connection:
+            for key in keys:
+                if connection.execute("SELECT 1 FROM entry WHERE key = ?", [key]).fetchone():
+                    answers.append("done")
+                    continue
+                row = connection.execute("SELECT holder, beat FROM claim WHERE key = ?", [key]).fetchone()
+                other, beat = row or (holder, 0)
+                if other != holder and not self._is_dead(key, other, beat, lease_start):
+                    answers.append("held")
+                    continue
+                if row is None or other != holder:
+                    connection.execute("INSERT OR REPLACE INTO claim VALUES (?, ?, 0)", [key, holder])
+                answers.append("granted")
+        for key, answer in zip(keys, answers, strict=True):
+            if answer != "held":
+                self._seen.pop(key, None)
+        return answers
+
+    def _is_dead(self, key: bytes, holder: str, beat: int, lease_start: float) -> bool:
+        seen = self._seen.get(key)
+        if seen is None or seen[:2] != (holder, beat):
+            self._seen[key] = (holder, beat, self._monotonic())
+            return False
+        return seen[2] <= lease_start
+
+    def beat(self) -> None:
+        """Say that this process lives; a few times within a lease."""
+        with self._journal.write() as connection:
+            connection.execute("UPDATE claim SET beat = beat + 1 WHERE holder = ?", [self.holder])
+
+    def release(self, keys: Sequence[bytes]) -> None:
+        """Give claims back without having done the work."""
+        holder = self.holder
+        with self._journal.write() as connection:
+            connection.executemany("DELETE FROM claim WHERE key = ? AND holder = ?", [(key, holder) for key in keys])
+
+    def free(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+        """Free, within a transaction, what has been done."""
+        if self._is_used:
+            # Whoever held them: the work is done, and who was stopped past its lease must not hold what is finished.
+            connection.executemany("DELETE FROM claim WHERE key = ?", [(key,) for key in keys])

@@ -1,0 +1,225 @@
+"""A run in the journal: opened before the first call, the store of its own requests, closed with an outcome.
+
+An `OpenRun` is a store like the one it came from: what it recalls and records is also noted as used by this run. Its
+row is committed before its id is known to anyone, so whoever knows an id can look the run up, whatever was killed when.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b, sha256
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from flowchain.errors import StoreError, redacted, shown
+from flowchain.protocols import Asked
+from flowchain.records import Reply
+from flowchain.store.functions import FunctionCall
+from flowchain.store.key import json_of
+
+if TYPE_CHECKING:
+    from flowchain.store.store import Store
+
+Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
+_MESSAGE_CHARACTERS = 4 * 1024
+_TRACEBACK_CHARACTERS = 64 * 1024
+
+
+class OpenRun:
+    """One run; hand it to the engine as its store, then `close` it."""
+
+    def __init__(self, store: Store, number: int, run_id: str) -> None:
+        self._store = store
+        self._number = number
+        self.id = run_id
+        """What `Store.run`, the command line and ``resume=`` know it by."""
+
+    def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
+        """As `Store.recall`; what is found counts as used by this run."""
+        return self._store._recall(asked, self._number)
+
+    def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
+        """As `Store.record`; what is saved counts as used by this run."""
+        self._store._record(answered, self._number)
+
+    def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
+        """As `Store.recall_values`, noted for this run."""
+        return self._store._recall_values(calls, self._number)
+
+    def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
+        """As `Store.record_values`, noted for this run."""
+        self._store._record_values(called, self._number)
+
+    def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
+        """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply."""
+        if self._store.is_read_only:
+            return
+        try:
+            message = str(error)
+        except Exception:
+            # The user's exception; a failure must be recordable however broken it is.
+            message = f"<{type(error).__name__} whose message fails>"
+        try:
+            lines = "".join(traceback.format_exception(error, chain=True, limit=50))
+        except Exception:
+            lines = ""
+        with self._store._journal.write() as connection:
+            connection.execute(
+                "INSERT INTO failure (run, node, item, kind, message, traceback, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    self._number,
+                    node,
+                    item,
+                    type(error).__qualname__,
+                    _plain(message, _MESSAGE_CHARACTERS),
+                    _plain(lines, _TRACEBACK_CHARACTERS),
+                    self._store._clock(),
+                ],
+            )
+
+    def close(self, outcome: Outcome, value: str | None = None) -> None:
+        """Write the outcome, the value (JSON), and the count and digest of every entry the run used."""
+        if self._store.is_read_only:
+            return
+        with self._store._journal.write() as connection:
+            self._store._note_usage(connection, self._number)
+            rows = connection.execute(
+                "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
+                [self._number],
+            ).fetchall()
+            connection.execute(
+                "UPDATE run SET outcome = ?, value = ?, entries = ?, digest = ?, ended_at = ? WHERE seq = ?",
+                [
+                    outcome,
+                    None if value is None else _plain(value, None),
+                    len(rows),
+                    digest_of(rows),
+                    self._store._clock(),
+                    self._number,
+                ],
+            )
+
+
+def digest_of(rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Give the digest of a run's entries, (key, digest) in the order of keys."""
+    return sha256(b"".join(bytes(key) + bytes(digest) for key, digest in rows)).digest()
+
+
+def open_run(
+    store: Store,
+    *,
+    name: str,
+    chain: str,
+    inputs: Mapping[str, object],
+    settings: Mapping[str, object],
+    resume: str | None,
+    allow_changed: bool,
+) -> OpenRun:
+    """See `Store.open_run`."""
+    journal = store._journal
+    described = _described(inputs)
+    chain = _plain(chain, None)
+    if store.is_read_only:
+        return OpenRun(store, 0, "unsaved")
+    journal.recover()
+    if resume is not None:
+        rows = journal.read("SELECT seq, chain, inputs FROM run WHERE id = ?", [resume])
+        if not rows:
+            raise StoreError(
+                f"{journal.name} has no run {shown(resume)}",
+                got=shown(resume),
+                wanted="the id of a run",
+                fix="List them with `flowchain runs`.",
+            )
+        number, old_chain, old_inputs = rows[0]
+        if not allow_changed:
+            _check_same(resume, old_chain, chain, json.loads(old_inputs), described)
+        with journal.write() as connection:
+            connection.execute("UPDATE run SET outcome = 'running', chain = ? WHERE seq = ?", [chain, number])
+        return OpenRun(store, number, resume)
+    run_id = os.urandom(5).hex()
+    with journal.write() as connection:
+        number = connection.execute(
+            "INSERT INTO run (id, name, chain, inputs, settings, outcome, started_at)"
+            " VALUES (?, ?, ?, ?, ?, 'running', ?)",
+            [
+                run_id,
+                _plain(name, None),
+                chain,
+                json.dumps(described),
+                json.dumps({key: shown(settings[key]) for key in sorted(settings)}),
+                store._clock(),
+            ],
+        ).lastrowid
+    assert number is not None
+    return OpenRun(store, number, run_id)
+
+
+def _described(inputs: Mapping[str, object]) -> dict[str, dict[str, str | None]]:
+    described: dict[str, dict[str, str | None]] = {}
+    for name in sorted(inputs):
+        try:
+            content = json_of(inputs[name], name).encode("utf-8", "surrogatepass")
+            digest = blake2b(content, digest_size=16).hexdigest()
+        except StoreError:
+            digest = None  # a stream, a model object: nothing that could be compared
+        described[name] = {"digest": digest, "shown": shown(inputs[name])}
+    return described
+
+
+def _check_same(
+    run_id: str,
+    old_chain: str,
+    chain: str,
+    old_inputs: dict[str, dict[str, str | None]],
+    inputs: dict[str, dict[str, str | None]],
+) -> None:
+    fix = "Start a new run, which reads back all that did not change, or resume with allow_changed=True."
+    changed = changed_nodes(old_chain, chain)
+    if changed:
+        raise StoreError(
+            f"run {run_id} was made with another chain; changed: {', '.join(map(shown, changed))}. {fix}",
+            field="resume",
+            got="another chain",
+            wanted="the chain of the run",
+            fix=fix,
+        )
+    for name in sorted(old_inputs.keys() | inputs.keys()):
+        old, new = old_inputs.get(name), inputs.get(name)
+        if old is None or new is None or old["digest"] != new["digest"]:
+            before = "nothing" if old is None else old["shown"]
+            now = "nothing" if new is None else new["shown"]
+            raise StoreError(
+                f"run {run_id} was made with other inputs: {name} was {before}, is {now}. {fix}",
+                field=name,
+                got=str(now),
+                wanted=str(before),
+                fix=fix,
+            )
+
+
+def changed_nodes(old: str, new: str) -> list[str]:
+    """Name the nodes that two chains, given as JSON, don't declare alike; ``chain`` where it can't be told further."""
+    if old == new:
+        return []
+    before, after = _nodes_of(old), _nodes_of(new)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return names or ["chain"]
+
+
+def _nodes_of(chain: str) -> dict[str, Any]:
+    try:
+        nodes = json.loads(chain).get("nodes", {})
+    except (ValueError, AttributeError):
+        return {}
+    if isinstance(nodes, dict):
+        return nodes
+    return {str(node.get("name", index)): node for index, node in enumerate(nodes) if isinstance(node, dict)}
+
+
+def _plain(text: str, longest: int | None) -> str:
+    # Lone surrogates have no UTF-8, and these texts are for people only.
+    return redacted(text[:longest]).encode("utf-8", "backslashreplace").decode("utf-8")
