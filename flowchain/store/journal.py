@@ -14,7 +14,7 @@ import os
 import sqlite3
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +101,7 @@ class Journal:
                 raise self._unreadable(exc) from exc
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Generator[sqlite3.Connection, None, None]:
         """Hold one transaction: committed at the end of the block, rolled back where it raises."""
         if self.is_read_only:
             raise StoreError(f"{self.name} is open for reading only", fix="Open it without read_only=True.")
