@@ -1,92 +1,177 @@
 """How does a text become token ids, without a document's words ever becoming special tokens?
 
-A text is tokenised whole, so that words at a seam between template and document are cut as the model knows them. What
-differs is which special tokens are read in it:
-
     template   <|im_start|>user\\n …            the author's: becomes the special token
     document   … as <|im_start|> in a log …    data: stays text, character for character
 
 A plain ``str`` is all document; in an `Excerpt` the pieces are documents and what stands between them is template. A
 special token that begins in a template and ends in a document is text, too.
+
+A text is tokenised whole, so that words at a seam between template and document are cut as the model knows them; the
+tokenizer's ``split_special_tokens`` keeps it from looking for special tokens. That is not enough for the vocabularies
+in which special tokens are ordinary entries (T5's ``</s>``, also where normalisation makes one of a full-width
+``＜/s＞``): where one comes out nevertheless, the text is cut inside of it and the parts are tokenised apart.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from flowchain.errors import ModelError
 from flowchain.excerpt import pieces_of
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Tokenizing
 
-_patterns: WeakKeyDictionary[Tokenizing, re.Pattern[str] | None] = WeakKeyDictionary()
+
+class Tokens(NamedTuple):
+    """A document's token ids, and the characters that each stands for."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    """Empty for tokenizers that don't know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Specials:
+    """A tokenizer's special tokens."""
+
+    ids: frozenset[int]
+    """Without the unknown token, which any text may hold."""
+    pattern: re.Pattern[str] | None
+
+
+_specials: WeakKeyDictionary[Tokenizing, _Specials] = WeakKeyDictionary()
 
 
 def encode(tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True) -> list[int]:
-    """Tokenise a text; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``)."""
-    special = _template_specials(tokenizing, text)
+    """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``).
+
+    >>> from tests.tiny_models import tokenizer_for
+    >>> from flowchain.excerpt import Excerpt, concatenate
+    >>> from flowchain.models.transformers.loading import Tokenizing
+    >>> llama = Tokenizing(tokenizer_for("llama"))
+    >>> prompt = concatenate([Excerpt("<|im_start|>"), "a <|im_start|> in a log"])
+    >>> ids = encode(llama, prompt, add_special_tokens=False)
+    >>> ids.count(llama.tokenizer.convert_tokens_to_ids("<|im_start|>"))
+    1
+    >>> llama.tokenizer.decode(ids) == prompt
+    True
+    """
+    # Late, since a frame is learned from a tokenizer's calls and this file is what makes them.
+    from flowchain.models.transformers.frame import frame_of
+
+    ids = _inner(tokenizing, text)
+    return frame_of(tokenizing, pair=False).row(ids).ids if add_special_tokens else ids
+
+
+def tokenise(tokenizing: Tokenizing, texts: Sequence[str], *, has_offsets: bool = False) -> list[Tokens]:
+    """Tokenise texts as documents, each by itself and equal ones once, without the model's own special tokens.
+
+    ``has_offsets`` asks for the characters that each token stands for; raises `ModelError` for a tokenizer that
+    doesn't know (not a fast one).
+    """
+    if has_offsets and not tokenizing.tokenizer.is_fast:
+        raise ModelError(
+            f"{type(tokenizing.tokenizer).__name__} can't say which characters a token stands for.",
+            field="model",
+            got="a slow tokenizer",
+            wanted="a checkpoint with tokenizer.json",
+            fix="Use a checkpoint with a fast tokenizer.",
+        )
+    distinct = list(dict.fromkeys(map(str, texts)))
+    if not distinct:
+        return []
+    specials = specials_of(tokenizing)
     with tokenizing.lock:
+        known = dict(zip(distinct, _call(tokenizing.tokenizer, distinct, has_offsets), strict=True))
+        for text, tokens in known.items():
+            if not specials.ids.isdisjoint(tokens.ids):
+                known[text] = _apart(tokenizing.tokenizer, specials, text)
+    return [known[text] for text in map(str, texts)]
+
+
+def specials_of(tokenizing: Tokenizing) -> _Specials:
+    """Give a tokenizer's special tokens."""
+    if tokenizing not in _specials:
         tokenizer = tokenizing.tokenizer
-        if not special:
-            return _ids(tokenizer, str(text), add_special_tokens, split=True)
-        if special == _all_specials(tokenizing, text):
-            return _ids(tokenizer, str(text), add_special_tokens, split=False)
+        special = {index: token.content for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        contents = sorted(filter(None, special.values()), key=len, reverse=True)
+        ids = frozenset(special) | frozenset(tokenizer.all_special_ids)
+        _specials[tokenizing] = _Specials(
+            ids - {tokenizer.unk_token_id}, re.compile("|".join(map(re.escape, contents))) if contents else None
+        )
+    return _specials[tokenizing]
+
+
+def _inner(tokenizing: Tokenizing, text: str) -> list[int]:
+    written = _written_by_template(tokenizing, text)
+    if not written:
+        return tokenise(tokenizing, [text])[0].ids
+    specials = specials_of(tokenizing)
+    with tokenizing.lock:
+        whole = _call(tokenizing.tokenizer, [str(text)], split=False)[0].ids
+        if sum(token in specials.ids for token in whole) == len(written):
+            return whole
         ids: list[int] = []
         at = 0
-        for start, end in special:
-            ids += _ids(tokenizer, text[at:start], False, split=True)
-            ids += _ids(tokenizer, text[start:end], False, split=False)
+        for start, end in written:
+            ids += tokenise(tokenizing, [text[at:start]])[0].ids
+            ids += _call(tokenizing.tokenizer, [text[start:end]], split=False)[0].ids
             at = end
-        ids += _ids(tokenizer, text[at:], False, split=True)
-        if not add_special_tokens:
-            return ids
-        # Fast tokenizers can't wrap ids; what they put around an empty text is what they put around any.
-        front, back = _wrapping(tokenizer)
-        return [*front, *ids, *back]
+        return ids + tokenise(tokenizing, [text[at:]])[0].ids
 
 
-def _ids(tokenizer: Any, text: str, add_special_tokens: bool, *, split: bool) -> list[int]:
-    if not text and not add_special_tokens:
+def _written_by_template(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:
+    """Where special tokens stand that touch no document."""
+    pattern = specials_of(tokenizing).pattern
+    pieces = pieces_of(text)
+    if pattern is None or (len(pieces) == 1 and pieces[0].end - pieces[0].start == len(text)):
         return []
+    documents = [(piece.at, piece.at + piece.end - piece.start) for piece in pieces]
+    return [
+        match.span()
+        for match in pattern.finditer(text)
+        if not any(start < match.end() and match.start() < end for start, end in documents)
+    ]
+
+
+def _apart(tokenizer: Any, specials: _Specials, text: str) -> Tokens:
+    """Tokenise a text whose own words become special tokens: cut each of those open after its first character."""
+    tokens = _call(tokenizer, [text], tokenizer.is_fast)[0]
+    cuts = [
+        start + 1
+        for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=tokenizer.is_fast)
+        if token in specials.ids and end - start > 1
+    ]
+    if not cuts:
+        # One character that the vocabulary takes for a special token, or no offsets to say where: not to be had.
+        unknown = tokenizer.unk_token_id
+        kept = [i for i, token in enumerate(tokens.ids) if token not in specials.ids or unknown is not None]
+        ids = [unknown if tokens.ids[i] in specials.ids else tokens.ids[i] for i in kept]
+        return Tokens(ids, [tokens.offsets[i] for i in kept] if tokens.offsets else [])
+    ids, offsets = [], []
+    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        part = _apart(tokenizer, specials, text[start:end])
+        ids += part.ids
+        offsets += [(start + low, start + high) for low, high in part.offsets]
+    return Tokens(ids, offsets)
+
+
+def _call(tokenizer: Any, texts: list[str], has_offsets: bool = False, *, split: bool = True) -> list[Tokens]:
     made = tokenizer(
-        text,
-        add_special_tokens=add_special_tokens,
+        texts,
+        add_special_tokens=False,
         split_special_tokens=split,
         truncation=False,
         padding=False,
         return_attention_mask=False,
         return_token_type_ids=False,
+        return_offsets_mapping=has_offsets,
+        verbose=False,
     )
-    ids: list[int] = made["input_ids"]
-    return ids
-
-
-def _wrapping(tokenizer: Any) -> tuple[list[int], list[int]]:
-    inner = _ids(tokenizer, "a", False, split=True)
-    whole = _ids(tokenizer, "a", True, split=True)
-    at = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-    return whole[:at], whole[at + len(inner) :]
-
-
-def _template_specials(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:
-    """Where special tokens stand that a template wrote: those that touch no document."""
-    pieces = pieces_of(text)
-    if len(pieces) == 1 and pieces[0].end - pieces[0].start == len(text):
-        return []
-    documents = [(piece.at, piece.at + piece.end - piece.start) for piece in pieces]
-    return [
-        (start, end)
-        for start, end in _all_specials(tokenizing, text)
-        if not any(low < end and start < high for low, high in documents)
-    ]
-
-
-def _all_specials(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:
-    if tokenizing not in _patterns:
-        contents = {str(token.content) for token in tokenizing.tokenizer.added_tokens_decoder.values() if token.special}
-        ordered = sorted((content for content in contents if content), key=len, reverse=True)
-        _patterns[tokenizing] = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-    pattern = _patterns[tokenizing]
-    return [] if pattern is None else [match.span() for match in pattern.finditer(text)]
+    offsets = made["offset_mapping"] if has_offsets else [[] for _ in texts]
+    return [Tokens(*pair) for pair in zip(made["input_ids"], offsets, strict=True)]

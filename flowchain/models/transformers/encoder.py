@@ -1,0 +1,138 @@
+"""How do rows of any lengths go through an encoder and come back in their order?
+
+Tokenised once, unpadded; sorted and cut by cost (see cutting); padded by hand, with a mask only where lengths differ;
+read row by row at the row's own length. A row's numbers depend on the batch it is in by some 1e-6 (the order of
+sums), never by more: nothing of another row or of the padding is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from flowchain.errors import ModelError, shown
+from flowchain.models.transformers.cutting import cut
+from flowchain.models.transformers.frame import Framed
+from flowchain.models.transformers.loading import Loaded, check_process
+from flowchain.protocols import Watch
+
+Read: TypeAlias = Callable[[Any, list[int]], Sequence[Tensor]]
+"""From a forward's output and the rows' lengths to one tensor a row."""
+
+# Beyond some thousand tokens a forward's activations leave a CPU's caches; an accelerator wants far more at once.
+_MOST_TOKENS = {"cpu": 4_096}
+_MOST_TOKENS_ACCELERATED = 65_536
+_SHORT, _LONG = 8, 72
+
+
+def run(
+    loaded: Loaded, rows: Sequence[Framed], read: Read, watch: Watch | None = None, *, module: Any = None
+) -> list[Tensor]:
+    """Give what ``read`` reads of each row, as float32 on the CPU, in the order of the rows.
+
+    ``module``: a part of the model to run instead of all of it, such as the body without its head. Raises `ModelError`
+    where a row's numbers are not finite. Running out of memory is left to the caller, as torch raises it.
+    """
+    check_process(loaded)
+    module = loaded.module if module is None else module
+    results: dict[int, Tensor] = {}
+    lengths = [len(row) for row in rows]
+    for batch in cut(lengths, _overhead(loaded, lengths), most_tokens(loaded)):
+        if watch is not None and watch.is_cancelled():
+            raise ModelError("Cancelled before all rows were read.")
+        with torch.inference_mode():
+            output = module(**collate(loaded, [rows[index] for index in batch]))
+            values = read(output, [lengths[index] for index in batch])
+        for index, value in zip(batch, values, strict=True):
+            results[index] = finite(loaded, value.float().cpu(), index)
+    return [results[index] for index in range(len(rows))]
+
+
+def collate(loaded: Loaded, rows: Sequence[Framed]) -> dict[str, Any]:
+    """Pad rows on the right to one batch; without a mask where there is nothing to mask."""
+    longest = max(len(row) for row in rows)
+
+    def padded(lists: Sequence[list[int]], filler: int) -> Tensor:
+        return torch.tensor([[*ids, *([filler] * (longest - len(ids)))] for ids in lists], device=loaded.device)
+
+    inputs: dict[str, Any] = {"input_ids": padded([row.ids for row in rows], loaded.pad_id)}
+    types = [row.types for row in rows if row.types is not None]
+    if types:
+        inputs["token_type_ids"] = padded(types, 0)
+    if any(len(row) < longest for row in rows):
+        inputs["attention_mask"] = padded([[1] * len(row) for row in rows], 0)
+    if _takes_cache(type(loaded.module)):
+        inputs["use_cache"] = False
+    return inputs
+
+
+def finite(loaded: Loaded, value: Tensor, row: int) -> Tensor:
+    """Give the value back, or raise `ModelError`: a NaN would make some label the best of all."""
+    if not bool(torch.isfinite(value).all()):
+        raise ModelError(
+            f"Model {shown(loaded.name)} gave numbers that are not finite (NaN or infinite) for row {row}.",
+            item=row,
+            got="NaN or infinity",
+            wanted="finite logits",
+            fix="16-bit precision may overflow: try dtype='float32'; else the weights themselves are broken.",
+        )
+    return value
+
+
+def most_tokens(loaded: Loaded) -> int:
+    """Say how many tokens a forward takes at most, padding included."""
+    return _MOST_TOKENS.get(loaded.device.type, _MOST_TOKENS_ACCELERATED)
+
+
+def overhead_of(loaded: Loaded) -> int:
+    """Measure one forward's fixed cost in tokens, once a model, by timing a short and a longer row.
+
+    With t(n) = a + b·n the overhead is a / b. It is rounded to a power of two: the plan is flat around the best value,
+    and a coarse number keeps plans, and so the last bits of scores, the same from run to run.
+    """
+    if loaded.overhead is None:
+        short, long = (_seconds(loaded, length) for length in (_SHORT, _LONG))
+        per_token = max(long - short, 1e-9) / (_LONG - _SHORT)
+        tokens = min(max(short / per_token - _SHORT, 8.0), 8_192.0)
+        loaded.overhead = 1 << round(tokens).bit_length() - 1
+    return loaded.overhead
+
+
+def _overhead(loaded: Loaded, lengths: Sequence[int]) -> int:
+    # Rows of one length make one plan whatever the overhead is.
+    return overhead_of(loaded) if len(set(lengths)) > 1 else 0
+
+
+def _seconds(loaded: Loaded, length: int) -> float:
+    inputs = collate(loaded, [Framed([_ordinary(loaded)] * (length - 1) + [_end(loaded)], None)])
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(3):
+            start = time.perf_counter()
+            loaded.module(**inputs)
+            if loaded.device.type == "cuda":
+                torch.cuda.synchronize(loaded.device)
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _ordinary(loaded: Loaded) -> int:
+    return int(loaded.config.get_text_config().vocab_size) - 1
+
+
+def _end(loaded: Loaded) -> int:
+    # Some heads (BART's) read the last end-of-text token and refuse rows without one.
+    end = loaded.config.get_text_config().eos_token_id
+    end = end[0] if isinstance(end, list) else end
+    return _ordinary(loaded) if end is None else int(end)
+
+
+@cache
+def _takes_cache(kind: type[Any]) -> bool:
+    return "use_cache" in inspect.signature(kind.forward).parameters

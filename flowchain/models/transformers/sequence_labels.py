@@ -1,0 +1,111 @@
+"""Which of a model's own labels does a text get: sentiment, topic, quality …?
+
+The rule that turns logits into scores follows from the config, as in transformers' text-classification pipeline:
+
+    problem_type "regression"                          the number itself
+    "multi_label_classification", or one label alone   sigmoid, each label for itself
+    else                                               softmax over the labels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from flowchain.errors import ModelError, shown
+from flowchain.models.transformers import zero_shot
+from flowchain.models.transformers.encoder import run
+from flowchain.models.transformers.encoding import tokenise
+from flowchain.models.transformers.frame import Framed, frame_of
+from flowchain.models.transformers.loading import Loaded
+from flowchain.protocols import Watch
+from flowchain.records import ClassifyReply, ClassifyRequest
+
+if TYPE_CHECKING:
+    from flowchain.models.transformers.model import TransformersModel
+
+
+def classify(
+    model: TransformersModel, requests: Sequence[ClassifyRequest], watch: Watch | None = None
+) -> list[ClassifyReply]:
+    """Score each request's labels; requests that bring their own are scored by inference (see zero_shot).
+
+    All rows of all requests go through the model together. Raises `ModelError` for a text that does not fit the
+    window, and for labels asked of a model that was not trained for inference.
+    """
+    rows, spans = [], []
+    for made in rows_of(model, requests):
+        spans.append((len(rows), len(rows) + len(made)))
+        rows += made
+    logits = sequence_logits(model.loaded("classify"), rows, watch)
+    replies = []
+    for request, (start, end) in zip(requests, spans, strict=True):
+        read = torch.stack(logits[start:end]).double()
+        if request.labels:
+            scores = zero_shot.scores(model.config, request, read)
+            names = list(request.labels)
+        else:
+            scores = own_scores(model.config, read[0], is_multi_label=request.multi_label)
+            names = [model.config.id2label[index] for index in range(len(scores))]
+        ranked = sorted(zip(names, scores, strict=True), key=lambda pair: -pair[1])
+        replies.append(ClassifyReply(scores=tuple(ranked), prompt_tokens=sum(map(len, rows[start:end]))))
+    return replies
+
+
+def rows_of(model: TransformersModel, requests: Sequence[ClassifyRequest]) -> list[list[Framed]]:
+    """Give what the model reads for each request: one row a label, or one where it uses its own."""
+    tokenizing = model.tokenizing()
+    own = [request for request in requests if not request.labels]
+    asked = [request for request in requests if request.labels]
+    frame = frame_of(tokenizing, pair=False)
+    single = iter([[frame.row(tokens.ids)] for tokens in tokenise(tokenizing, [request.text for request in own])])
+    paired = iter(zero_shot.rows_of(model.name, model.config, tokenizing, asked))
+    rows = [next(paired) if request.labels else next(single) for request in requests]
+    limit = model.window.tokens
+    for index, made in enumerate(rows):
+        longest = max(map(len, made))
+        if longest > limit:
+            raise ModelError(
+                f"Classifying a text of {len(requests[index].text):,} characters takes {longest:,} tokens, more than "
+                f"the window of {shown(model.name)}.",
+                item=index,
+                got=f"{longest:,} tokens",
+                wanted=f"at most {limit:,} ({model.window.origin})",
+                fix="Split or summarise the text first; nothing is cut off silently.",
+            )
+    return rows
+
+
+def own_scores(config: Any, logits: Tensor, *, is_multi_label: bool = False) -> list[float]:
+    """Turn one row's logits into scores of the model's own labels.
+
+    ``is_multi_label`` asks for the sigmoid also of a model that was trained with softmax.
+    """
+    if config.problem_type == "regression":
+        made = logits
+    elif is_multi_label or config.problem_type == "multi_label_classification" or len(logits) == 1:
+        made = torch.sigmoid(logits)
+    else:
+        made = torch.softmax(logits, dim=-1)
+    scores: list[float] = made.tolist()
+    return scores
+
+
+def sequence_logits(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None = None) -> list[Tensor]:
+    """Give each row's logits, ``[labels]``."""
+    module = loaded.module
+    if loaded.config.get_text_config().pad_token_id is not None or not hasattr(module, "score"):
+        return run(loaded, rows, lambda output, lengths: output.logits, watch)
+
+    # Decoders read the last token that is not padding, and refuse batches where no pad token is stated. Of a single
+    # row they read the last one: here, of every row its own last.
+    def read(output: Any, lengths: list[int]) -> Tensor:
+        hidden = output.last_hidden_state
+        last = torch.tensor(lengths, device=hidden.device) - 1
+        scores: Tensor = module.score(hidden[torch.arange(len(lengths), device=hidden.device), last])
+        return scores
+
+    return run(loaded, rows, read, watch, module=module.base_model)
