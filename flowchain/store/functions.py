@@ -78,10 +78,11 @@ def _parts(function: FunctionType, name: str, seen: set[int]) -> Iterator[bytes]
     yield source.encode("utf-8", "surrogatepass")
     yield _text(list(function.__defaults__ or ()), f"{name}.__defaults__")
     yield _text(dict(sorted((function.__kwdefaults__ or {}).items())), f"{name}.__kwdefaults__")
+    space = function.__globals__
     constants = {
-        used: function.__globals__[used] for used in _names(code) if type(function.__globals__.get(used)) in _PLAIN
+        used: space[used] for used in sorted(_names(code)) if used in space and isinstance(space[used], _PLAIN)
     }
-    yield _text({used: constants[used] for used in sorted(constants) if used in function.__globals__}, name)
+    yield _text(constants, name)
     for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         yield variable.encode()
         try:

@@ -84,7 +84,7 @@ def json_of(value: object, where: str) -> str:
 def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, model: str, where: str) -> Address:
     """Give the address of work that is no request: ``head`` says what it is, ``parts`` what it was given."""
     values = {name: encoded(parts[name], f"{where}.{name}") for name in sorted(parts)}
-    return _address(_write([_FORMAT, *head]).encode(), kind, model, values)
+    return _address(_write([_FORMAT, *head]).encode("utf-8", "surrogatepass"), kind, model, values)
 
 
 def _address(head: bytes, kind: str, model: str, values: dict[str, Any]) -> Address:
@@ -120,7 +120,9 @@ def _head(kind: type[Any], fingerprint: str) -> tuple[bytes, str]:
     model = redacted(fingerprint)
     # A request class says ``version = 2`` once the same fields ask for something else.
     parts = [_FORMAT, kind.task, _class_name(kind), getattr(kind, "version", 1), model]
-    head = _heads[kind, fingerprint] = _write(parts).encode("utf-8", "surrogatepass"), model
+    # The model is also shown to people, in a column of text, which has no room for lone surrogates.
+    shown_model = model.encode("utf-8", "backslashreplace").decode("utf-8")
+    head = _heads[kind, fingerprint] = _write(parts).encode("utf-8", "surrogatepass"), shown_model
     return head
 
 
