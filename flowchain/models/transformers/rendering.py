@@ -1,0 +1,112 @@
+"""What exactly does a request become? The text and the token ids that are sent, and that a preview shows.
+
+    generate     the prompt as it is
+    chat         the model's chat template around the messages
+    summarize    encoder–decoder: the checkpoint's prefix ("summarize: ") before the text
+                 decoder-only:    an instruction, as a chat message where the model has a template
+    translate    encoder–decoder: the checkpoint's prefix or language codes
+                 decoder-only:    an instruction
+
+Special tokens count only where a template wrote them; in documents and messages they are text (see `encoding`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flowchain.errors import ModelError
+from flowchain.excerpt import Excerpt, concatenate
+from flowchain.models.transformers.conversation import conversation
+from flowchain.models.transformers.encoding import encode
+from flowchain.models.transformers.languages import translation_prefix, with_source
+from flowchain.records import ChatRequest, GenerateRequest, Message, Request, SummarizeRequest, TranslateRequest
+
+if TYPE_CHECKING:
+    from flowchain.models.transformers.loading import Tokenizing
+
+
+class Rendered(NamedTuple):
+    """A prompt, exactly as it is sent."""
+
+    ids: tuple[int, ...]
+    text: str
+
+
+def render(tokenizing: Tokenizing, config: Any, request: Request[Any]) -> Rendered:
+    """Write a request as the model reads it.
+
+    Raises `ModelError` where the model has no chat template or doesn't know a language, and for an empty prompt to a
+    model that has no token to begin with.
+    """
+    if isinstance(request, GenerateRequest):
+        return _plain(tokenizing, config, request.prompt)
+    if isinstance(request, ChatRequest):
+        return _chat(tokenizing, request.messages)
+    if isinstance(request, SummarizeRequest):
+        if config.is_encoder_decoder:
+            return _plain(tokenizing, config, _to_summarize(config, request))
+        return _instruct(tokenizing, config, *_summary_instruction(request), "Summary:")
+    if isinstance(request, TranslateRequest):
+        if config.is_encoder_decoder:
+            text = concatenate([Excerpt(translation_prefix(tokenizing, config, request)), request.text])
+            rendered = _plain(tokenizing, config, text)
+            return Rendered(tuple(with_source(tokenizing, config, rendered.ids, request)), rendered.text)
+        return _instruct(tokenizing, config, *_translation_instruction(request), "Translation:")
+    raise ModelError(
+        f"A {type(request).__name__} is not written as one prompt.",
+        got=type(request).__name__,
+        wanted="a request to generate, chat, summarize or translate",
+    )
+
+
+def _plain(tokenizing: Tokenizing, config: Any, text: str) -> Rendered:
+    ids = encode(tokenizing, text)
+    if not ids:
+        begin = tokenizing.tokenizer.bos_token_id
+        begin = getattr(config, "bos_token_id", None) if begin is None else begin
+        if begin is None:
+            raise ModelError(
+                "The prompt is empty, and the model has no token that a text begins with.",
+                field="prompt",
+                got="''",
+                wanted="at least one character",
+                fix="Write a prompt; models with a bos token can begin from nothing.",
+            )
+        ids = [int(begin)]
+    return Rendered(tuple(ids), str(text))
+
+
+def _chat(tokenizing: Tokenizing, messages: tuple[Message, ...]) -> Rendered:
+    text = conversation(tokenizing, messages)
+    # The template writes the model's first token itself; adding it again would give two.
+    return Rendered(tuple(encode(tokenizing, text, add_special_tokens=False)), str(text))
+
+
+def _to_summarize(config: Any, request: SummarizeRequest) -> Excerpt:
+    known = (getattr(config, "task_specific_params", None) or {}).get("summarization", {})
+    prefix = known.get("prefix", getattr(config, "prefix", None)) or ""
+    parts: list[str | Excerpt] = [Excerpt(prefix)]
+    if request.focus:
+        # Before the text and on a line of its own: how query-focused summarisers are fine-tuned (QMSum, SQuALITY).
+        parts += [request.focus, Excerpt("\n")]
+    return concatenate([*parts, request.text])
+
+
+def _summary_instruction(request: SummarizeRequest) -> tuple[Excerpt, str]:
+    parts: list[str | Excerpt] = [Excerpt("Summarize the text")]
+    if request.focus:
+        parts += [Excerpt(", with this in view: "), request.focus]
+    return concatenate([*parts, Excerpt(". Give the summary only.")]), request.text
+
+
+def _translation_instruction(request: TranslateRequest) -> tuple[Excerpt, str]:
+    words = ["Translate the text from ", request.source, " to ", request.target, ". Give the translation only."]
+    return concatenate(word if place % 2 else Excerpt(word) for place, word in enumerate(words)), request.text
+
+
+def _instruct(tokenizing: Tokenizing, config: Any, instruction: Excerpt, text: str, cue: str) -> Rendered:
+    """Ask a decoder-only model: by its chat template where it has one, else by a plain prompt that ends in a cue."""
+    if tokenizing.tokenizer.chat_template:
+        content = f"{instruction}\n\n{text}"
+        return _chat(tokenizing, (Message(role="user", content=content),))
+    return _plain(tokenizing, config, concatenate([instruction, Excerpt("\n\n"), text, Excerpt(f"\n\n{cue}")]))
