@@ -21,6 +21,7 @@ from flowchain.store import schema
 
 PAGE_BYTES = 4096
 _LEAST_FREE_BYTES = 256 * 1024  # room for the tables, the WAL and its index, and a first few replies
+_LEAST_DATABASE_BYTES = 512  # the smallest page
 _CACHE_KIB = 16 * 1024  # SQLite's own 2 MB makes the random lookups by key re-read pages from 50,000 entries on
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 # Shared memory, which a WAL needs, does not work between machines.
@@ -58,6 +59,11 @@ def check_path(opening: Opening) -> bool:
         raise _refused(name, "it is a folder", f"Give a file in it: Store({str(path / 'replies.flow')!r}).")
     if mode is not None and not stat.S_ISREG(mode):
         raise _refused(name, "it is not an ordinary file", "Give the path of a file.")
+    if mode is not None and 0 < path.stat().st_size < _LEAST_DATABASE_BYTES:
+        # SQLite takes some of these for an empty database, and would write over them.
+        raise _refused(
+            name, "file is not a database", "Give the path of a store, or of a file that does not exist yet."
+        )
     if mode is None and opening.is_read_only:
         raise _refused(name, "it does not exist, so it can't be read", "Leave read_only out to create it.")
     is_medium_read_only = hasattr(os, "statvfs") and bool(os.statvfs(parent).f_flag & os.ST_RDONLY)
