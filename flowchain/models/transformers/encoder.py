@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from flowchain.models.transformers.cutting import cut
 from flowchain.models.transformers.frame import Framed
 from flowchain.models.transformers.loading import Loaded, check_process
 from flowchain.protocols import Watch
+
+if TYPE_CHECKING:
+    from flowchain.models.transformers.model import TransformersModel
 
 Read: TypeAlias = Callable[[Any, list[int]], Sequence[Tensor]]
 """From a forward's output and the rows' lengths to one tensor a row."""
@@ -83,6 +86,24 @@ def finite(loaded: Loaded, value: Tensor, row: int) -> Tensor:
             fix="16-bit precision may overflow: try dtype='float32'; else the weights themselves are broken.",
         )
     return value
+
+
+def check_length(model: TransformersModel, row: Framed, item: int, characters: int) -> None:
+    """Raise `ModelError` with the numbers for a row that the model can't take: of no tokens, or beyond its window."""
+    if not row.ids:
+        raise ModelError(
+            f"An empty text is no tokens for {shown(model.name)}.", item=item, got="no tokens", wanted="1 or more"
+        )
+    limit = model.window.tokens
+    if len(row) > limit:
+        raise ModelError(
+            f"A text of {characters:,} characters takes {len(row):,} tokens, more than the window of "
+            f"{shown(model.name)}.",
+            item=item,
+            got=f"{len(row):,} tokens",
+            wanted=f"at most {limit:,} ({model.window.origin})",
+            fix="Split or summarise the text first; nothing is cut off silently.",
+        )
 
 
 def most_tokens(loaded: Loaded) -> int:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from flowchain.errors import ModelError, shown
 from flowchain.models.transformers import zero_shot
-from flowchain.models.transformers.encoder import run
+from flowchain.models.transformers.encoder import check_length, run
 from flowchain.models.transformers.encoding import tokenise
 from flowchain.models.transformers.frame import Framed, frame_of
 from flowchain.models.transformers.loading import Loaded
@@ -64,18 +63,8 @@ def rows_of(model: TransformersModel, requests: Sequence[ClassifyRequest]) -> li
     single = iter([[frame.row(tokens.ids)] for tokens in tokenise(tokenizing, [request.text for request in own])])
     paired = iter(zero_shot.rows_of(model.name, model.config, tokenizing, asked))
     rows = [next(paired) if request.labels else next(single) for request in requests]
-    limit = model.window.tokens
     for index, made in enumerate(rows):
-        longest = max(map(len, made))
-        if longest > limit:
-            raise ModelError(
-                f"Classifying a text of {len(requests[index].text):,} characters takes {longest:,} tokens, more than "
-                f"the window of {shown(model.name)}.",
-                item=index,
-                got=f"{longest:,} tokens",
-                wanted=f"at most {limit:,} ({model.window.origin})",
-                fix="Split or summarise the text first; nothing is cut off silently.",
-            )
+        check_length(model, max(made, key=len), index, len(requests[index].text))
     return rows
 
 

@@ -98,7 +98,7 @@ def _hypothesis(request: ClassifyRequest, label: str) -> str:
             wanted="a text with one {} for the label",
             fix="Write for example 'This example is {}.'; double other braces.",
         ) from exc
-    if made == template.format(""):
+    if template.format("a") == template.format("b"):
         raise ModelError(
             "The hypothesis template has no place for the label, so all labels would be one.",
             field="hypothesis_template",
