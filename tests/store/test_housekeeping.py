@@ -1,0 +1,130 @@
+"""Pruning removes what no kept run uses and nothing else; verifying finds what does not fit."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from flowchain.protocols import Asked
+from flowchain.records import GenerateRequest
+from flowchain.store.housekeeping import Pruned
+from flowchain.store.store import Store
+from tests.store.requests import asked, reply
+from tests.store.test_runs import finished
+
+DAY = 86_400.0
+
+
+class Days:
+    """A store whose clock says which day it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.today = 0.0
+        self.store = Store(path, clock=lambda: 1e9 + self.today * DAY)
+
+    def there(self, numbers: range) -> list[int]:
+        recalled = self.store.recall([asked(number) for number in numbers])
+        return [number for number, one in zip(numbers, recalled, strict=True) if one is not None]
+
+
+@pytest.fixture
+def days(path: Path) -> Days:
+    """
+    day   0      1      2      3
+    run   0–4    3–7    6–9
+    alone               20     21
+    """
+    days = Days(path)
+    for day, numbers in enumerate((range(5), range(3, 8), range(6, 10))):
+        days.today = day
+        finished(days.store, numbers)
+    days.store.record([(asked(20), reply(20))])
+    days.today = 3
+    days.store.record([(asked(21), reply(21))])
+    return days
+
+
+def test_nothing_goes_unasked(days: Days) -> None:
+    assert days.store.prune() == Pruned(entries=0, runs=0, texts=0)
+    assert len(days.there(range(30))) == 12
+
+
+def test_keeping_the_last_runs_keeps_what_they_used_and_what_is_no_runs(days: Days) -> None:
+    assert days.store.prune(keep_runs=1) == Pruned(entries=6, runs=2, texts=0)
+    assert days.there(range(30)) == [6, 7, 8, 9, 20, 21]
+    assert len(days.store.runs()) == 1
+    assert days.store.verify().is_sound
+
+
+def test_what_is_old_goes_unless_a_younger_run_uses_it(days: Days) -> None:
+    assert days.store.prune(older_than=timedelta(days=1.5)).runs == 2
+    assert days.there(range(30)) == [6, 7, 8, 9, 20, 21]
+    assert days.store.verify().is_sound
+
+
+def test_kept_runs_stay_however_old(days: Days) -> None:
+    days.today = 1000
+    assert days.store.prune(older_than=timedelta(days=1), keep_runs=2).runs == 1
+    assert days.there(range(30)) == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_clock_set_back_removes_nothing_young(days: Days) -> None:
+    days.today = -1000
+    assert days.store.prune(older_than=timedelta(days=1)) == Pruned(entries=0, runs=0, texts=0)
+
+
+def test_the_oldest_go_until_the_rest_fits(path: Path) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(2_000)])
+        store.vacuum()
+        before = path.stat().st_size
+        pruned = store.prune(max_bytes=before // 2)
+        store.vacuum()
+        assert path.stat().st_size <= before // 2
+        assert store.recall([asked(1_999), asked(0)]) == [reply(1_999), None]
+        assert 0 < pruned.entries < 2_000
+        assert store.verify().is_sound
+
+
+def test_texts_go_with_the_last_request_that_held_them(store: Store) -> None:
+    long = [Asked(GenerateRequest(prompt=letter * 10_000, max_tokens=1), "m") for letter in "ab"]
+    first, second = store.open_run(), store.open_run()
+    first.record([(one, reply(1)) for one in long])
+    assert second.recall(long[:1]) == [reply(1)]
+    for run in (first, second):
+        run.close("done")
+    assert store.prune(keep_runs=1) == Pruned(entries=1, runs=1, texts=1)
+    (work,) = store.work(second.id)
+    assert work.asked["prompt"] == "a" * 10_000
+    assert store.verify().is_sound
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("UPDATE entry SET value = replace(value, 'reply 3', 'reply 4') WHERE seq = 4", "entry 4: its digest"),
+        ("UPDATE entry SET schema = 'SummaryReply/1' WHERE seq = 4", "entry 4: its digest"),
+        ("UPDATE entry SET key = zeroblob(32) WHERE seq = 4", "entry 4: its digest"),
+        ("UPDATE entry SET asked = x'00' WHERE seq = 4", "entry 4: its digest"),
+        ("UPDATE entry SET model = 7, kind = x'ff' WHERE seq = 4", "entry 4: its digest"),
+        ("UPDATE text SET text = 'x'", "text 1: its digest"),
+        ("DELETE FROM entry WHERE seq = 4", "of the 5 entries it used, 4 are here"),
+        ("DELETE FROM usage WHERE entry = 4", "of the 5 entries it used, 4 are here"),
+    ],
+)
+def test_what_does_not_fit_is_found(path: Path, damage: str, problem: str) -> None:
+    with Store(path) as store:
+        finished(store, range(5))
+        store.record([(Asked(GenerateRequest(prompt="a" * 10_000, max_tokens=1), "m"), reply(1))])
+        assert store.verify().is_sound
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(damage)
+        connection.commit()
+    with Store(path) as store:
+        verified = store.verify()
+        assert any(problem in found for found in verified.problems), verified.problems
+        assert not verified.is_sound
