@@ -73,15 +73,18 @@ def insert(
         digest = _digest(address.key, address.kind, address.model, schema, asked, value)
         written.append((address.key, address.kind, address.model, schema, asked, value, digest, now))
     if texts:
-        connection.executemany("INSERT OR IGNORE INTO text (digest, text) VALUES (?, ?)", texts.items())
+        connection.executemany(
+            "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING", texts.items()
+        )
     connection.executemany(
-        "INSERT OR IGNORE INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        # Not OR IGNORE, which would also pass over a row that is wrong in another way.
+        "INSERT INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         written,
     )
     if run is not None:
         connection.executemany(
-            "INSERT OR IGNORE INTO usage SELECT ?, seq FROM entry WHERE key = ?",
+            "INSERT INTO usage SELECT ?, seq FROM entry WHERE key = ? ON CONFLICT DO NOTHING",
             [(run, address.key) for address, _, _ in rows],
         )
 

@@ -340,7 +340,9 @@ class Store:
     def _note_usage(self, connection: Connection, run: int) -> None:
         # What a run only read is noted with its next write: a warm run would otherwise write a row for each it reads.
         used = self._used.pop(run, ())
-        connection.executemany("INSERT OR IGNORE INTO usage VALUES (?, ?)", [(run, number) for number in used])
+        connection.executemany(
+            "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in used]
+        )
 
     def _address(self, asked: Asked, *, forget: bool = False) -> Address:
         # `recall` comes just before `record` for the same request, and hashing a long prompt twice is a waste.
