@@ -13,7 +13,7 @@ only theirs go with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -78,23 +78,28 @@ def stacked(rows: Sequence[Filled]) -> DynamicCache:
     if columns == 0:
         return empty()
     depth = len(next(row for row in rows if row.tokens).layers)
-    cache = DynamicCache()
-    cache.layer_class_to_replicate = None
-    cache.layers = [
+    return cache_of(
         RoomyLayer.of(
             _flush_right([row.layers[index][0] for row in rows if row.tokens], rows, columns),
             _flush_right([row.layers[index][1] for row in rows if row.tokens], rows, columns),
             columns,
         )
         for index in range(depth)
-    ]
-    return cache
+    )
 
 
 def empty() -> DynamicCache:
     """Make a cache without any tokens, whose layers are roomy."""
     cache = DynamicCache()
     cache.layer_class_to_replicate = RoomyLayer
+    return cache
+
+
+def cache_of(layers: Iterable[DynamicLayer]) -> DynamicCache:
+    """Make a cache of these layers."""
+    cache = DynamicCache()
+    cache.layer_class_to_replicate = None
+    cache.layers.extend(layers)
     return cache
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from flowchain.models.transformers.cache import Filled, RoomyLayer, stacked
+from flowchain.models.transformers.cache import Filled, RoomyLayer, cache_of, stacked
 from flowchain.models.transformers.forward import call
 from flowchain.models.transformers.prefixes import shared_prefixes
 
@@ -94,10 +94,7 @@ def _forward(module: Any, rows: list[list[int]], prefix: DynamicCache | None) ->
     longest = max(map(len, rows))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     before = 0 if prefix is None else prefix.get_seq_length()
-    cache = DynamicCache()
-    if prefix is not None:
-        cache.layer_class_to_replicate = None
-        cache.layers = [_spread(layer, len(rows)) for layer in prefix.layers]
+    cache = DynamicCache() if prefix is None else cache_of(_spread(layer, len(rows)) for layer in prefix.layers)
     positions = torch.arange(before, before + longest, device=device)[None].expand(len(rows), -1)
     call(module.base_model, cache, input_ids=ids, position_ids=positions)
     return cache

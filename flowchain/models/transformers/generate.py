@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from flowchain.errors import ModelError, shown
+from flowchain.models.transformers.alone import write_alone
 from flowchain.models.transformers.decoding import write
 from flowchain.models.transformers.demands import Demands
 from flowchain.models.transformers.rendering import render
 from flowchain.models.transformers.rows import Row
 from flowchain.models.transformers.sampling import chooser
+from flowchain.models.transformers.support import is_batchable
 from flowchain.protocols import Watch, Window
 from flowchain.records import GREEDY, GenerateRequest, Sampling, TextReply
 
@@ -64,13 +66,12 @@ def fulfil(model: TransformersModel, loaded: Loaded, orders: Sequence[Order], wa
     for row in rows:
         check_window(model.name, model.window, len(row.prompt), row.max_tokens)
     with torch.inference_mode():
-        write(
-            loaded.module,
-            rows,
-            demands,
-            columns=model.window.tokens if model.window.is_shared else None,
-            watch=watch,
-        )
+        together = [row for row in rows if row.chooser.sampling.num_beams == 1 and is_batchable(loaded.module)]
+        columns = model.window.tokens if model.window.is_shared else None
+        write(loaded.module, together, demands, columns=columns, watch=watch)
+        for row in rows:
+            if row.finish is None:
+                write_alone(loaded.module, row, watch)
     return [
         TextReply(
             text=row.text,
