@@ -71,7 +71,8 @@ def tasks_for(config: Mapping[str, Any], *, has_chat_template: bool) -> frozense
     if head == "base":
         return frozenset({"embed"})
     if head == "causal":
-        tasks: set[Task] = {"generate", "embed"}
+        # Summaries and translations are asked for by prompt.
+        tasks: set[Task] = {"generate", "embed", "summarize", "translate"}
         if has_chat_template:
             tasks.add("chat")
         return frozenset(tasks)

@@ -11,10 +11,13 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.spec import Spec
+
+Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
+"""Name, size, time and inode of each file."""
 
 _TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("tokenizer.json",),
@@ -35,6 +38,7 @@ _DESCRIPTION = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm")
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 # The format's own bound on the header, so that eight random bytes don't make us allocate terabytes.
 _LARGEST_HEADER = 100_000_000
+_snapshots: dict[tuple[str, str | None, bool, bool], Path] = {}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
@@ -47,6 +51,14 @@ def folder_of(spec: Spec, *, with_weights: bool) -> Path:
     folder = Path(spec.name).expanduser()
     if folder.is_dir():
         return folder
+    # Asked once a process: a hub's branch may move, but not under a running chain.
+    asked = (spec.name, spec.revision, spec.local_files_only, with_weights)
+    if asked not in _snapshots:
+        _snapshots[asked] = _fetch(spec, with_weights)
+    return _snapshots[asked]
+
+
+def _fetch(spec: Spec, with_weights: bool) -> Path:
     if not _HUB_ID.fullmatch(spec.name) or spec.name.endswith((".json", ".safetensors", ".bin")):
         raise ModelError(
             f"No model folder at {shown(spec.name)}.",
@@ -77,6 +89,12 @@ def folder_of(spec: Spec, *, with_weights: bool) -> Path:
             f"(huggingface-cli download {spec.name}) or pass a folder.",
         ) from exc
     return Path(found)
+
+
+def stamp_of(folder: Path) -> Stamp:
+    """Give what changes when a file of the folder is written anew (some 50 µs)."""
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -44,13 +44,14 @@ def run(
     """
     check_process(loaded)
     module = loaded.module if module is None else module
+    extra = without_cache(module)
     results: dict[int, Tensor] = {}
     lengths = [len(row) for row in rows]
     for batch in cut(lengths, _overhead(loaded, lengths), most_tokens(loaded)):
         if watch is not None and watch.is_cancelled():
             raise ModelError("Cancelled before all rows were read.")
         with torch.inference_mode():
-            output = module(**collate(loaded, [rows[index] for index in batch]))
+            output = module(**collate(loaded, [rows[index] for index in batch]), **extra)
             values = read(output, [lengths[index] for index in batch])
         for index, value in zip(batch, values, strict=True):
             results[index] = finite(loaded, value.float().cpu(), index)
@@ -70,9 +71,13 @@ def collate(loaded: Loaded, rows: Sequence[Framed]) -> dict[str, Any]:
         inputs["token_type_ids"] = padded(types, 0)
     if any(len(row) < longest for row in rows):
         inputs["attention_mask"] = padded([[1] * len(row) for row in rows], 0)
-    if _takes_cache(type(loaded.module)):
-        inputs["use_cache"] = False
     return inputs
+
+
+def without_cache(module: Any) -> dict[str, bool]:
+    """Give the argument that keeps a module from filling a cache that nobody reads; none where it takes none."""
+    kind: Any = type(module)
+    return {"use_cache": False} if _takes_cache(kind) else {}
 
 
 def finite(loaded: Loaded, value: Tensor, row: int) -> Tensor:
@@ -136,7 +141,7 @@ def _seconds(loaded: Loaded, length: int) -> float:
     with torch.inference_mode():
         for _ in range(3):
             start = time.perf_counter()
-            loaded.module(**inputs)
+            loaded.module(**inputs, **without_cache(loaded.module))
             if loaded.device.type == "cuda":
                 torch.cuda.synchronize(loaded.device)
             best = min(best, time.perf_counter() - start)
@@ -155,5 +160,5 @@ def _end(loaded: Loaded) -> int:
 
 
 @cache
-def _takes_cache(kind: type[Any]) -> bool:
+def _takes_cache(kind: Any) -> bool:
     return "use_cache" in inspect.signature(kind.forward).parameters

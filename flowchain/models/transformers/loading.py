@@ -34,9 +34,8 @@ from transformers.utils import logging as transformers_logging
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.abilities import Head, head_of
-from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
+from flowchain.models.transformers.checkpoint import Stamp, folder_of, read_config, stamp_of, weight_files
 from flowchain.models.transformers.spec import Spec
-from flowchain.records import Task
 
 _log = logging.getLogger(__name__)
 
@@ -85,13 +84,12 @@ class Loaded:
     """One forward's fixed cost in tokens, once `encoder.overhead_of` has measured it."""
 
 
-_Key: TypeAlias = tuple[Path, str, torch.dtype | None, Head]
-_Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
+_Key: TypeAlias = tuple[Path, str, torch.dtype]
 
 _lock = threading.Lock()
 _gates: dict[Any, threading.Lock] = {}
-_tokenizers: dict[Path, tuple[_Stamp, Tokenizing]] = {}
-_loaded: dict[_Key, tuple[_Stamp, Loaded]] = {}
+_tokenizers: dict[Path, tuple[Stamp, Tokenizing]] = {}
+_loaded: dict[_Key, tuple[Stamp, Loaded]] = {}
 
 
 def _renew_locks() -> None:
@@ -120,12 +118,12 @@ def load_tokenizer(spec: Spec) -> Tokenizing:
     Raises `ModelError` where it can't be loaded, or where it has more words than the model has embeddings.
     """
     folder = folder_of(spec, with_weights=False)
-    config = load_config(spec)
-    stamp = _stamp(folder, weights=False)
+    stamp = stamp_of(folder)
     with _gate(folder):
         held = _tokenizers.get(folder)
         if held is not None and held[0] == stamp:
             return held[1]
+        config = load_config(spec)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as exc:  # a broken tokenizer.json is a bare Exception from Rust
@@ -136,27 +134,26 @@ def load_tokenizer(spec: Spec) -> Tokenizing:
         return made
 
 
-def load_weights(spec: Spec, task: Task) -> Loaded:
-    """Load the weights for a task, once a process however many ask at once.
+def load_weights(spec: Spec) -> Loaded:
+    """Load the weights under the checkpoint's own head, once a process however many ask at once.
 
     Everything that can be known without them (missing files, pickles, remote code, truncated files) is checked first.
     Raises `ModelError`; running out of memory is left to the caller as torch raises it.
     """
     folder = folder_of(spec, with_weights=True)
-    config = read_config(folder)
-    head = head_of(config)
-    weight_files(folder)
     device = device_of(spec)
     dtype = dtype_of(spec, device)
-    key: _Key = (folder, str(device), dtype, head)
-    stamp = _stamp(folder, weights=True)
+    key: _Key = (folder, str(device), dtype)
+    stamp = stamp_of(folder)
     with _gate(key):
         held = _loaded.get(key)
         if held is not None and held[0] == stamp:
             check_process(held[1])
             return held[1]
+        config = read_config(folder)
+        weight_files(folder)
         tokenizing = load_tokenizer(spec)
-        module = _load_module(spec, folder, config, head, dtype).to(device)
+        module = _load_module(spec, folder, config, dtype).to(device)
         made = Loaded(
             module=module,
             tokenizer=tokenizing.tokenizer,
@@ -175,13 +172,12 @@ def load_weights(spec: Spec, task: Task) -> Loaded:
 
 def is_loaded(spec: Spec) -> bool:
     """Are weights of this checkpoint in memory?"""
-    return bool(_keys_of(spec))
+    return _key(spec) in _loaded
 
 
 def unload(spec: Spec) -> None:
     """Forget the weights of this checkpoint; the memory is free once nobody else holds them."""
-    for key in _keys_of(spec):
-        _loaded.pop(key, None)
+    _loaded.pop(_key(spec), None)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -233,7 +229,8 @@ def dtype_of(spec: Spec, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def _load_module(spec: Spec, folder: Path, config: dict[str, Any], head: Head, dtype: torch.dtype) -> Any:
+def _load_module(spec: Spec, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Any:
+    head = head_of(config)
     auto = _AUTO[head]
     if any(str(name).endswith("EncoderModel") for name in config.get("architectures") or ()):
         auto = AutoModelForTextEncoding
@@ -291,26 +288,14 @@ def _pad_id(spec: Spec, module: Any, tokenizer: Any) -> int:
     return used
 
 
-def _keys_of(spec: Spec) -> list[_Key]:
-    folder = folder_of(spec, with_weights=False)
+def _key(spec: Spec) -> _Key:
     device = device_of(spec)
-    place = (folder, str(device), dtype_of(spec, device))
-    return [key for key in list(_loaded) if key[:3] == place]
+    return (folder_of(spec, with_weights=False), str(device), dtype_of(spec, device))
 
 
 def _gate(key: Any) -> threading.Lock:
     with _lock:
         return _gates.setdefault(key, threading.Lock())
-
-
-def _stamp(folder: Path, *, weights: bool) -> _Stamp:
-    """What a changed file would change; 10 µs for a folder."""
-    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
-    return tuple(
-        (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        for name, stat in stats
-        if weights or not name.endswith(".safetensors")
-    )
 
 
 def _cannot_load(spec: Spec, part: str, exc: Exception) -> ModelError:

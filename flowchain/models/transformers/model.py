@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from flowchain.errors import MissingExtraError, shown
+from flowchain.errors import MissingExtraError, ModelError, shown
 from flowchain.models.transformers.spec import Spec
 from flowchain.protocols import Prompt, Watch, Window
 from flowchain.records import (
@@ -68,7 +68,6 @@ class TransformersModel:
         """
         self._spec = Spec(str(name_or_path), revision, device, dtype, local_files_only)
         self._window = window
-        self._lock = threading.RLock()
         self._known: dict[str, Any] = {}
 
     @property
@@ -79,8 +78,8 @@ class TransformersModel:
     @property
     def fingerprint(self) -> str:
         """What identifies its replies: weights, config, tokenizer, chat template, generation defaults, precision."""
-        known = self._known.get("fingerprint")
-        if known is None:
+        self._notice_changes()
+        if "fingerprint" not in self._known:
             loading = self._loading()
             from flowchain.models.transformers.checkpoint import folder_of, weight_files
             from flowchain.models.transformers.fingerprint import fingerprint
@@ -88,21 +87,21 @@ class TransformersModel:
             folder = folder_of(self._spec, with_weights=True)
             dtype = loading.dtype_of(self._spec, loading.device_of(self._spec))
             settings = {"dtype": str(dtype), "window": str(self._window)}
-            known = self._known["fingerprint"] = fingerprint(folder, weight_files(folder), settings)
-        return str(known)
+            self._known["fingerprint"] = fingerprint(folder, weight_files(folder), settings)
+        return str(self._known["fingerprint"])
 
     @property
     def tasks(self) -> frozenset[Task]:
         """What this checkpoint can do, from its config and tokenizer files."""
-        known: frozenset[Task] | None = self._known.get("tasks")
-        if known is None:
-            self._loading()
+        self._notice_changes()
+        if "tasks" not in self._known:
             from flowchain.models.transformers.abilities import has_chat_template, tasks_for
             from flowchain.models.transformers.checkpoint import folder_of, read_config
 
             folder = folder_of(self._spec, with_weights=False)
-            known = tasks_for(read_config(folder), has_chat_template=has_chat_template(folder))
-            self._known["tasks"] = known
+            tasks = tasks_for(read_config(folder), has_chat_template=has_chat_template(folder))
+            self._known["tasks"] = tasks
+        known: frozenset[Task] = self._known["tasks"]
         return known
 
     @property
@@ -119,18 +118,18 @@ class TransformersModel:
     @property
     def config(self) -> Any:
         """The transformers config."""
-        with self._lock:
-            if "config" not in self._known:
-                self._known["config"] = self._loading().load_config(self._spec)
-            return self._known["config"]
+        known = self._known.get("config")
+        if known is None:
+            known = self._known["config"] = self._loading().load_config(self._spec)
+        return known
 
     def tokenizing(self) -> Tokenizing:
         """Give the tokenizer with its lock, shared by all models of this folder."""
-        with self._lock:
-            if "tokenizing" not in self._known:
-                self._known["tokenizing"] = self._loading().load_tokenizer(self._spec)
-            tokenizing: Tokenizing = self._known["tokenizing"]
-            return tokenizing
+        known: Tokenizing | None = self._known.get("tokenizing")
+        if known is None:
+            known = self._known["tokenizing"] = self._loading().load_tokenizer(self._spec)
+        assert known is not None
+        return known
 
     def count(self, text: str) -> int:
         """Count a text in the model's tokens, without special tokens; special tokens written in it count as text."""
@@ -155,8 +154,17 @@ class TransformersModel:
         self._loading().unload(self._spec)
 
     def loaded(self, task: Task) -> Loaded:
-        """Give the weights for a task, loading them on the first call."""
-        loaded: Loaded = self._loading().load_weights(self._spec, task)
+        """Give the weights, loading them on the first call; raises `ModelError` for a task they can't do."""
+        if task not in self.tasks:
+            raise ModelError(
+                f"Model {shown(self.name)} can't {task}: its architecture and head are made for other tasks.",
+                field="model",
+                got=f"a model that can {', '.join(sorted(self.tasks))}",
+                wanted=f"a model that can {task}",
+                fix="Use a checkpoint that was fine-tuned for the task.",
+            )
+        self._notice_changes()
+        loaded: Loaded = self._loading().load_weights(self._spec)
         return loaded
 
     def classify(self, requests: Sequence[ClassifyRequest], watch: Watch | None = None) -> list[ClassifyReply]:
@@ -221,6 +229,17 @@ class TransformersModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._spec, self._window)
+
+    def _notice_changes(self) -> None:
+        """Forget what was read of a folder that has been written anew since."""
+        for package in ("torch", "transformers"):
+            if find_spec(package) is None:
+                raise MissingExtraError.of("transformers", f"to load {shown(self.name)}")
+        from flowchain.models.transformers.checkpoint import folder_of, stamp_of
+
+        stamp = stamp_of(folder_of(self._spec, with_weights=False))
+        if self._known.get("stamp") != stamp:
+            self._known = {"stamp": stamp}
 
     def _loading(self) -> Any:
         try:

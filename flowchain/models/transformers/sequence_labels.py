@@ -35,7 +35,8 @@ def classify(
     All rows of all requests go through the model together. Raises `ModelError` for a text that does not fit the
     window, and for labels asked of a model that was not trained for inference.
     """
-    rows, spans = [], []
+    rows: list[Framed] = []
+    spans: list[tuple[int, int]] = []
     for made in rows_of(model, requests):
         spans.append((len(rows), len(rows) + len(made)))
         rows += made
@@ -91,10 +92,9 @@ def sequence_logits(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None 
 
     # Decoders read the last token that is not padding, and refuse batches where no pad token is stated. Of a single
     # row they read the last one: here, of every row its own last.
-    def read(output: Any, lengths: list[int]) -> Tensor:
+    def read(output: Any, lengths: list[int]) -> list[Tensor]:
         hidden = output.last_hidden_state
         last = torch.tensor(lengths, device=hidden.device) - 1
-        scores: Tensor = module.score(hidden[torch.arange(len(lengths), device=hidden.device), last])
-        return scores
+        return list(module.score(hidden[torch.arange(len(lengths), device=hidden.device), last]))
 
     return run(loaded, rows, read, watch, module=module.base_model)
