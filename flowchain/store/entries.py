@@ -97,11 +97,14 @@ def drop(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 def asked_of(address: Address, texts: dict[bytes, bytes]) -> bytes:
     """Write what was asked for the file; long texts go into ``texts`` and leave a reference."""
-    text = redacted(address.asked_json)
-    if len(text) > _LONG_CHARACTERS or text is not address.asked_json:
-        # Within strings only: a pattern that ran over quotation marks would leave no JSON.
-        text = json.dumps(_shortened(address.asked, texts), ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+    text = address.asked_json
+    if len(text) <= _LONG_CHARACTERS:
+        plain = text.decode("utf-8", "surrogatepass")
+        if redacted(plain) is plain:
+            return text
+    # Within strings only: a pattern that ran over quotation marks would leave no JSON.
+    short = _shortened(address.asked, texts)
+    return json.dumps(short, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _shortened(value: Any, texts: dict[bytes, bytes]) -> Any:

@@ -49,8 +49,8 @@ class Address(NamedTuple):
     """The model's fingerprint, or the function's name; secrets replaced."""
     asked: Any
     """The encoded fields, as JSON values."""
-    asked_json: str
-    """The same, written out: the very text that was hashed."""
+    asked_json: bytes
+    """The same, written out: the very text that was hashed, in UTF-8 (and lone surrogates, where there are some)."""
 
 
 def address_of(asked: Asked) -> Address:
@@ -61,7 +61,7 @@ def address_of(asked: Asked) -> Address:
     >>> from flowchain.records import GenerateRequest, Sampling
     >>> one = address_of(Asked(GenerateRequest(prompt="Hi", max_tokens=5), "m@1"))
     >>> one.asked_json
-    '{"max_tokens":5,"prompt":"Hi"}'
+    b'{"max_tokens":5,"prompt":"Hi"}'
     >>> two = address_of(Asked(GenerateRequest(prompt="Hi", max_tokens=5, sampling=Sampling(seed=7)), "m@1"))
     >>> one.key == two.key                                       # greedy: no seed can change the reply
     True
@@ -88,9 +88,8 @@ def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, 
 
 
 def _address(head: bytes, kind: str, model: str, values: dict[str, Any]) -> Address:
-    text = _written(values, kind)
-    material = b"%b\0%b" % (head, text.encode("utf-8", "surrogatepass"))
-    key = blake2b(material, digest_size=KEY_BYTES, person=_PERSON).digest()
+    text = _written(values, kind).encode("utf-8", "surrogatepass")
+    key = blake2b(b"%b\0%b" % (head, text), digest_size=KEY_BYTES, person=_PERSON).digest()
     return Address(key, kind, model, values, text)
 
 

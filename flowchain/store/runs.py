@@ -38,19 +38,19 @@ class OpenRun:
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
         """As `Store.recall`; what is found counts as used by this run."""
-        return self._store._recall(asked, self._number)
+        return self._store._ledger.recall(asked, self._number)
 
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
         """As `Store.record`; what is saved counts as used by this run."""
-        self._store._record(answered, self._number)
+        self._store._ledger.record(answered, self._number)
 
     def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
         """As `Store.recall_values`, noted for this run."""
-        return self._store._recall_values(calls, self._number)
+        return self._store._ledger.recall_values(calls, self._number)
 
     def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
         """As `Store.record_values`, noted for this run."""
-        self._store._record_values(called, self._number)
+        self._store._ledger.record_values(called, self._number)
 
     def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
         """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply."""
@@ -85,7 +85,7 @@ class OpenRun:
         if self._store.is_read_only:
             return
         with self._store._journal.write() as connection:
-            self._store._note_usage(connection, self._number)
+            self._store._ledger.note_usage(connection, self._number)
             rows = connection.execute(
                 "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
                 [self._number],

@@ -11,31 +11,22 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Literal
 
 from flowchain.errors import StoreError
 from flowchain.protocols import Asked
-from flowchain.records import Reply, Request
-from flowchain.store.key import Address, address_of
+from flowchain.records import Reply
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from flowchain.store.claims import Claim
     from flowchain.store.functions import FunctionCall
     from flowchain.store.history import EntryRecord, FailureRecord, RunDifference, RunRecord
     from flowchain.store.housekeeping import Pruned, Verified
-    from flowchain.store.journal import Journal
     from flowchain.store.replay import Replay
     from flowchain.store.runs import OpenRun
-
-T = TypeVar("T")
-
-_MOST_REMEMBERED = 10_000
 
 
 class Store:
@@ -81,9 +72,10 @@ class Store:
             )
         from flowchain.store.claims import Claims
         from flowchain.store.journal import Journal
+        from flowchain.store.ledger import Ledger
         from flowchain.store.opening import Opening
 
-        self._journal: Journal = Journal(
+        self._journal = Journal(
             Opening(
                 path=Path(path),
                 durability=durability,
@@ -95,8 +87,7 @@ class Store:
         )
         self._clock = clock
         self._claims = Claims(self._journal, monotonic)
-        self._used: dict[int, set[int]] = {}
-        self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
+        self._ledger = Ledger(self._journal, self._claims, clock)
 
     @property
     def path(self) -> Path:
@@ -113,7 +104,7 @@ class Store:
 
         A damaged entry is dropped, with a warning, and counts as missing. StoreError where the file can't be read.
         """
-        return self._recall(asked, None)
+        return self._ledger.recall(asked)
 
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
         """Make replies durable, all or none.
@@ -122,15 +113,15 @@ class Store:
         replies, and from then on each call raises at once, so that nothing more is paid for. A store that is read only
         saves nothing and says nothing.
         """
-        self._record(answered, None)
+        self._ledger.record(answered)
 
     def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
         """Give the stored value of each call of a cached function, as JSON, or None."""
-        return self._recall_values(calls, None)
+        return self._ledger.recall_values(calls)
 
     def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
         """Make values (JSON) of cached functions durable, all or none; errors as those of `record`."""
-        self._record_values(called, None)
+        self._ledger.record_values(called)
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -215,7 +206,7 @@ class Store:
         `record` frees what was granted. While working, call `beat` a few times within a lease: a claim whose holder
         was not heard of for a lease may be taken over.
         """
-        return self._claims.claim([self._address(one).key for one in asked], lease_s)
+        return self._claims.claim([self._ledger.address(one).key for one in asked], lease_s)
 
     def beat(self) -> None:
         """Say to the others that this process lives."""
@@ -223,7 +214,7 @@ class Store:
 
     def release(self, asked: Sequence[Asked]) -> None:
         """Give claims back without having done the work."""
-        self._claims.release([self._address(one).key for one in asked])
+        self._claims.release([self._ledger.address(one).key for one in asked])
 
     # ── housekeeping ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,106 +254,3 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
-
-    # ── shared with runs ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _recall(self, asked: Sequence[Asked], run: int | None) -> list[Reply | None]:
-        from flowchain.store import reply
-
-        addresses = [self._address(one) for one in asked]
-        replies = self._read(addresses, reply.read, run)
-        given: list[Reply | None] = []
-        for one, address in zip(asked, addresses, strict=True):
-            answer = replies.get(address.key)
-            given.append(answer)
-            if answer is None:
-                self._remember(one, address)
-        return given
-
-    def _recall_values(self, calls: Sequence[FunctionCall], run: int | None) -> list[str | None]:
-        from flowchain.store import reply
-
-        addresses = [call.address for call in calls]
-        values = self._read(addresses, reply.read_value, run)
-        return [values.get(address.key) for address in addresses]
-
-    def _record(self, answered: Sequence[tuple[Asked, Reply]], run: int | None) -> None:
-        from flowchain.store import reply
-
-        if self.is_read_only or not answered:
-            return
-        try:
-            self._write(
-                [(self._address(asked, forget=True), *reply.written(answer)) for asked, answer in answered], run
-            )
-        except StoreError as exc:
-            exc.unsaved = tuple(answer for _, answer in answered)
-            raise
-
-    def _record_values(self, called: Sequence[tuple[FunctionCall, str]], run: int | None) -> None:
-        from flowchain.store import reply
-
-        if self.is_read_only or not called:
-            return
-        try:
-            self._write([(call.address, *reply.written_value(value)) for call, value in called], run)
-        except StoreError as exc:
-            exc.unsaved = tuple(value for _, value in called)
-            raise
-
-    def _read(self, addresses: list[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
-        from flowchain.store import entries
-
-        found, damaged = entries.find(self._journal, [address.key for address in addresses])
-        values: dict[bytes, T] = {}
-        for key, entry in found.items():
-            try:
-                values[key] = read(entry.schema, entry.value)
-            except ValueError:
-                damaged.append(entry.seq)
-            else:
-                if run is not None:
-                    self._used.setdefault(run, set()).add(entry.seq)
-        if damaged:
-            self._drop(damaged)
-        return values
-
-    def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
-        from flowchain.store import entries
-
-        with self._journal.write() as connection:
-            entries.insert(connection, rows, run, self._clock())
-            self._claims.free(connection, [address.key for address, _, _ in rows])
-            if run is not None:
-                self._note_usage(connection, run)
-        self._journal.saved += len(rows)
-
-    def _note_usage(self, connection: Connection, run: int) -> None:
-        # What a run only read is noted with its next write: a warm run would otherwise write a row for each it reads.
-        used = self._used.pop(run, ())
-        connection.executemany(
-            "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in used]
-        )
-
-    def _address(self, asked: Asked, *, forget: bool = False) -> Address:
-        # `recall` comes just before `record` for the same request, and hashing a long prompt twice is a waste.
-        number = id(asked.request)
-        known = self._remembered.pop(number, None) if forget else self._remembered.get(number)
-        if known is not None and known[0] is asked.request and known[1] == asked.fingerprint:
-            return known[2]
-        return address_of(asked)
-
-    def _remember(self, asked: Asked, address: Address) -> None:
-        if len(self._remembered) >= _MOST_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[id(asked.request)] = (asked.request, asked.fingerprint, address)
-
-    def _drop(self, damaged: list[int]) -> None:
-        from flowchain.store import entries
-
-        warnings.warn(
-            f"{len(damaged)} damaged in {self._journal.name}: dropped, and done again", RuntimeWarning, stacklevel=4
-        )
-        if not self.is_read_only:
-            with self._journal.write() as connection:
-                entries.drop(connection, damaged)

@@ -1,0 +1,121 @@
+"""How does a request find its reply, and a reply its row? The store's two everyday calls, and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from flowchain.errors import StoreError
+from flowchain.protocols import Asked
+from flowchain.records import Reply, Request
+from flowchain.store import entries, reply
+from flowchain.store.claims import Claims
+from flowchain.store.functions import FunctionCall
+from flowchain.store.journal import Journal
+from flowchain.store.key import Address, address_of
+
+T = TypeVar("T")
+_MOST_REMEMBERED = 10_000
+
+
+class Ledger:
+    """Recalls and records, for the store itself or for one of its runs (``run`` is then its number)."""
+
+    def __init__(self, journal: Journal, claims: Claims, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._claims = claims
+        self._clock = clock
+        self._used: dict[int, set[int]] = {}
+        self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
+
+    def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
+        """See `Store.recall`."""
+        addresses = [self.address(one) for one in asked]
+        replies = self._read(addresses, reply.read, run)
+        given: list[Reply | None] = []
+        for one, address in zip(asked, addresses, strict=True):
+            answer = replies.get(address.key)
+            given.append(answer)
+            if answer is None:
+                self._remember(one, address)
+        return given
+
+    def record(self, answered: Sequence[tuple[Asked, Reply]], run: int | None = None) -> None:
+        """See `Store.record`."""
+        if self._journal.is_read_only or not answered:
+            return
+        try:
+            self._write([(self.address(asked, forget=True), *reply.written(given)) for asked, given in answered], run)
+        except StoreError as exc:
+            exc.unsaved = tuple(given for _, given in answered)
+            raise
+
+    def recall_values(self, calls: Sequence[FunctionCall], run: int | None = None) -> list[str | None]:
+        """See `Store.recall_values`."""
+        addresses = [call.address for call in calls]
+        values = self._read(addresses, reply.read_value, run)
+        return [values.get(address.key) for address in addresses]
+
+    def record_values(self, called: Sequence[tuple[FunctionCall, str]], run: int | None = None) -> None:
+        """See `Store.record_values`."""
+        if self._journal.is_read_only or not called:
+            return
+        try:
+            self._write([(call.address, *reply.written_value(value)) for call, value in called], run)
+        except StoreError as exc:
+            exc.unsaved = tuple(value for _, value in called)
+            raise
+
+    def note_usage(self, connection: sqlite3.Connection, run: int) -> None:
+        """Note what a run only read. With its next write, since a warm run would else commit for each it reads."""
+        used = self._used.pop(run, None)
+        if used:
+            connection.executemany(
+                "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in used]
+            )
+
+    def address(self, asked: Asked, *, forget: bool = False) -> Address:
+        """Give the address of a request; `recall` remembers it for `record`, since hashing takes time."""
+        number = id(asked.request)
+        known = self._remembered.pop(number, None) if forget else self._remembered.get(number)
+        if known is not None and known[0] is asked.request and known[1] == asked.fingerprint:
+            return known[2]
+        return address_of(asked)
+
+    def _remember(self, asked: Asked, address: Address) -> None:
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[id(asked.request)] = (asked.request, asked.fingerprint, address)
+
+    def _read(self, addresses: list[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
+        found, damaged = entries.find(self._journal, [address.key for address in addresses])
+        values: dict[bytes, T] = {}
+        for key, entry in found.items():
+            try:
+                values[key] = read(entry.schema, entry.value)
+            except ValueError:
+                damaged.append(entry.seq)
+            else:
+                if run is not None:
+                    self._used.setdefault(run, set()).add(entry.seq)
+        if damaged:
+            self._drop(damaged)
+        return values
+
+    def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
+        with self._journal.write() as connection:
+            entries.insert(connection, rows, run, self._clock())
+            self._claims.free(connection, [address.key for address, _, _ in rows])
+            if run is not None:
+                self.note_usage(connection, run)
+        self._journal.saved += len(rows)
+
+    def _drop(self, damaged: list[int]) -> None:
+        warnings.warn(
+            f"{len(damaged)} damaged in {self._journal.name}: dropped, and done again", RuntimeWarning, stacklevel=5
+        )
+        if not self._journal.is_read_only:
+            with self._journal.write() as connection:
+                entries.drop(connection, damaged)
