@@ -49,7 +49,7 @@ def folder_of(spec: Spec, *, with_weights: bool) -> Path:
     `ModelError` where the name is neither a folder nor on the hub.
     """
     folder = Path(spec.name).expanduser()
-    if folder.is_dir():
+    if spec.name and folder.is_dir():
         return folder
     # Asked once a process: a hub's branch may move, but not under a running chain.
     asked = (spec.name, spec.revision, spec.local_files_only, with_weights)

@@ -1,0 +1,155 @@
+"""Folders that are broken, incomplete or unsafe are refused from a listing, with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowchain.errors import ModelError
+from flowchain.models.transformers import TransformersModel
+from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
+from flowchain.models.transformers.spec import Spec
+from tests.models.transformers.texts import few
+from tests.tiny_models import Build
+
+
+@pytest.fixture
+def folder(tiny: Build, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(tiny("bert", "sequence", labels=("a", "b")), tmp_path / "model"))
+
+
+@pytest.fixture
+def sharded(tiny: Build, tmp_path: Path) -> Path:
+    from transformers import AutoModelForSequenceClassification
+
+    source = tiny("bert", "sequence", labels=("a", "b"))
+    target = Path(shutil.copytree(source, tmp_path / "sharded"))
+    (target / "model.safetensors").unlink()
+    AutoModelForSequenceClassification.from_pretrained(source).save_pretrained(target, max_shard_size="60KB")
+    return target
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def refused(folder: Path, match: str) -> ModelError:
+    """Ask for weights and expect the refusal before any are read."""
+    model = TransformersModel(str(folder))
+    with pytest.raises(ModelError, match=match) as caught:
+        model.loaded("classify")
+    assert caught.value.field == "model"
+    assert not model.is_loaded
+    return caught.value
+
+
+def test_a_whole_folder_passes(folder: Path, sharded: Path) -> None:
+    assert read_config(folder)["model_type"] == "bert"
+    assert [path.name for path in weight_files(folder)] == ["model.safetensors"]
+    assert len(weight_files(sharded)) > 1
+
+
+def test_all_missing_small_files_are_named_at_once(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "tokenizer.json").unlink()
+    error = refused(folder, "lacks")
+    assert error.wanted is not None
+    assert "config.json" in error.wanted
+    assert "tokenizer.json" in error.wanted
+
+
+def test_all_missing_shards_are_named(sharded: Path) -> None:
+    names = [path.name for path in weight_files(sharded)]
+    for name in names[1:]:
+        (sharded / name).unlink()
+    assert refused(sharded, "lacks").wanted == ", ".join(names[1:])
+
+
+def test_shards_without_their_index_are_an_unfinished_download(sharded: Path) -> None:
+    (sharded / "model.safetensors.index.json").unlink()
+    assert refused(sharded, r"index\.json").wanted == "model.safetensors.index.json"
+
+
+def test_an_index_may_not_point_outside_its_folder(sharded: Path) -> None:
+    shard = weight_files(sharded)[0]
+    shutil.move(shard, sharded.parent / "elsewhere.safetensors")
+    edit(sharded / "model.safetensors.index.json", weight_map={"w": "../elsewhere.safetensors"})
+    refused(sharded, "elsewhere")
+
+
+def test_pickles_are_refused_with_the_way_to_convert(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    error = refused(folder, "pickles")
+    assert error.fix is not None
+    assert "save_pretrained" in error.fix
+
+
+def test_no_weights_at_all(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    refused(folder, "no weights")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_that_comes_with_a_checkpoint_is_refused(folder: Path, name: str) -> None:
+    edit(folder / name, auto_map={"AutoModel": "modeling.Evil"})
+    (folder / "modeling.py").write_text("raise SystemExit('ran')")
+    refused(folder, "auto_map")
+
+
+@few
+@given(data=st.data())
+def test_a_file_cut_short_anywhere_is_found_from_its_header(tiny: Build, data: st.DataObject) -> None:
+    import tempfile
+
+    source = tiny("bert", "sequence", labels=("a", "b")) / "model.safetensors"
+    content = source.read_bytes()
+    length = data.draw(st.integers(0, len(content) - 1))
+    with tempfile.TemporaryDirectory() as made:
+        (Path(made) / "model.safetensors").write_bytes(content[:length])
+        with pytest.raises(ModelError, match="damaged or cut short"):
+            weight_files(Path(made))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"\xff" * 8, (2).to_bytes(8, "little") + b"[]", (4).to_bytes(8, "little") + b'{"a"', b"version https://git-lfs"],
+    ids=["huge header", "no object", "no JSON", "git-lfs pointer"],
+)
+def test_a_header_that_is_none_is_named(folder: Path, start: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(start)
+    refused(folder, "damaged or cut short")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\x00"])
+def test_a_config_that_is_no_json_object_is_named(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        TransformersModel(str(folder)).loaded("classify")
+
+
+def test_a_tokenizer_that_is_broken_is_an_error_with_its_cause(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(ModelError, match="tokenizer") as caught:
+        TransformersModel(str(folder)).count("text")
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "~/no/where/at/all", "a/b/c", "", "model.safetensors"])
+def test_a_path_that_is_not_there_is_not_asked_of_the_hub(name: str) -> None:
+    with pytest.raises(ModelError, match="No model folder"):
+        folder_of(Spec(name), with_weights=False)
+
+
+def test_local_files_only_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="local cache") as caught:
+        folder_of(Spec("flowchain-tests/not-there", local_files_only=True), with_weights=False)
+    assert caught.value.__cause__ is not None
