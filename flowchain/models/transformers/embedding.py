@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from flowchain.models.transformers.encoder import check_length, run
 from flowchain.models.transformers.encoding import tokenise
@@ -32,14 +31,7 @@ def embed(
 ) -> list[VectorReply]:
     """Give each text's vector. Raises `ModelError` for a text beyond the window, and for an empty row of tokens."""
     rows = rows_of(model, requests)
-    # A decoder is loaded with its head, so that generating and embedding share one set of weights; the body is enough.
-    body = loaded.module.base_model if hasattr(loaded.module, "lm_head") else loaded.module
-
-    def read(output: object, lengths: list[int]) -> list[Tensor]:
-        hidden: Tensor = output.last_hidden_state  # type: ignore[attr-defined]
-        return [hidden[row, :length] for row, length in enumerate(lengths)]
-
-    states = run(loaded, rows, read, watch, module=body)
+    states = run(loaded, rows, watch)
     replies = []
     for request, row, hidden in zip(requests, rows, states, strict=True):
         vector = {"mean": hidden.mean(dim=0), "cls": hidden[0], "last": hidden[-1]}[request.pooling]

@@ -1,23 +1,23 @@
 """How do rows of any lengths go through an encoder and come back in their order?
 
-Tokenised once, unpadded; sorted and cut by cost (see cutting); padded by hand, with a mask only where lengths differ;
-read row by row at the row's own length. A row's numbers depend on the batch it is in by some 1e-6 (the order of
-sums), never by more: nothing of another row or of the padding is read.
+Tokenised once, unpadded; where the model's build is known, packed end to end without padding (see packed); else sorted
+and cut by cost (see cutting), padded by hand, with a mask only where lengths differ. What the model says is read row
+by row (see heads). A row's numbers depend on the batch it is in by some 1e-6 (the order of sums), never by more:
+nothing of another row or of the padding is read.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from flowchain.errors import ModelError, shown
-from flowchain.models.transformers.cutting import cut
+from flowchain.models.transformers import heads, packed
+from flowchain.models.transformers.cutting import cut, fill
 from flowchain.models.transformers.frame import Framed
 from flowchain.models.transformers.loading import Loaded, check_process
 from flowchain.protocols import Watch
@@ -25,59 +25,58 @@ from flowchain.protocols import Watch
 if TYPE_CHECKING:
     from flowchain.models.transformers.model import TransformersModel
 
-Read: TypeAlias = Callable[[Any, list[int]], Sequence[Tensor]]
-"""From a forward's output and the rows' lengths to one tensor a row."""
-
 # Beyond some thousand tokens a forward's activations leave a CPU's caches; an accelerator wants far more at once.
 _MOST_TOKENS = {"cpu": 4_096}
 _MOST_TOKENS_ACCELERATED = 65_536
 _SHORT, _LONG = 8, 72
 
 
-def run(
-    loaded: Loaded, rows: Sequence[Framed], read: Read, watch: Watch | None = None, *, module: Any = None
-) -> list[Tensor]:
-    """Give what ``read`` reads of each row, as float32 on the CPU, in the order of the rows.
+def run(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None = None) -> list[Tensor]:
+    """Give what the model's head says of each row, as float32 on the CPU, in the order of the rows.
 
-    ``module``: a part of the model to run instead of all of it, such as the body without its head. Raises `ModelError`
-    where a row's numbers are not finite. Running out of memory is left to the caller, as torch raises it.
+    Raises `ModelError` where a row's numbers are not finite. Running out of memory is left to the caller, as torch
+    raises it.
     """
     check_process(loaded)
-    module = loaded.module if module is None else module
-    extra = without_cache(module)
     results: dict[int, Tensor] = {}
-    lengths = [len(row) for row in rows]
-    for batch in cut(lengths, _overhead(loaded, lengths), most_tokens(loaded)):
-        if watch is not None and watch.is_cancelled():
-            raise ModelError("Cancelled before all rows were read.")
-        with torch.inference_mode():
-            output = module(**collate(loaded, [rows[index] for index in batch]), **extra)
-            values = read(output, [lengths[index] for index in batch])
+    for batch, values in _batches(loaded, rows):
         for index, value in zip(batch, values, strict=True):
             results[index] = finite(loaded, value.float().cpu(), index)
+        if watch is not None and len(results) < len(rows) and watch.is_cancelled():
+            raise ModelError("Cancelled before all rows were read.")
     return [results[index] for index in range(len(rows))]
 
 
-def collate(loaded: Loaded, rows: Sequence[Framed]) -> dict[str, Any]:
+def _batches(loaded: Loaded, rows: Sequence[Framed]) -> Iterator[tuple[list[int], list[Tensor]]]:
+    lengths = [len(row) for row in rows]
+    if len(rows) and packed.fits(loaded, say_padded):
+        for batch in fill(lengths, packed.MOST_TOKENS):
+            yield batch, packed.say(loaded, [rows[index] for index in batch])
+        return
+    for batch in cut(lengths, _overhead(loaded, lengths), most_tokens(loaded)):
+        yield batch, say_padded(loaded, [rows[index] for index in batch])
+
+
+def say_padded(loaded: Loaded, rows: Sequence[Framed]) -> list[Tensor]:
+    """Run rows as one padded batch, whatever it costs."""
+    with torch.inference_mode():
+        return heads.say(loaded, collate(loaded, rows), [len(row) for row in rows])
+
+
+def collate(loaded: Loaded, rows: Sequence[Framed]) -> dict[str, Tensor]:
     """Pad rows on the right to one batch; without a mask where there is nothing to mask."""
     longest = max(len(row) for row in rows)
 
     def padded(lists: Sequence[list[int]], filler: int) -> Tensor:
         return torch.tensor([[*ids, *([filler] * (longest - len(ids)))] for ids in lists], device=loaded.device)
 
-    inputs: dict[str, Any] = {"input_ids": padded([row.ids for row in rows], loaded.pad_id)}
+    inputs = {"input_ids": padded([row.ids for row in rows], loaded.pad_id)}
     types = [row.types for row in rows if row.types is not None]
     if types:
         inputs["token_type_ids"] = padded(types, 0)
     if any(len(row) < longest for row in rows):
         inputs["attention_mask"] = padded([[1] * len(row) for row in rows], 0)
     return inputs
-
-
-def without_cache(module: Any) -> dict[str, bool]:
-    """Give the argument that keeps a module from filling a cache that nobody reads; none where it takes none."""
-    kind: Any = type(module)
-    return {"use_cache": False} if _takes_cache(kind) else {}
 
 
 def finite(loaded: Loaded, value: Tensor, row: int) -> Tensor:
@@ -136,15 +135,14 @@ def _overhead(loaded: Loaded, lengths: Sequence[int]) -> int:
 
 
 def _seconds(loaded: Loaded, length: int) -> float:
-    inputs = collate(loaded, [Framed([_ordinary(loaded)] * (length - 1) + [_end(loaded)], None)])
+    rows = [Framed([_ordinary(loaded)] * (length - 1) + [_end(loaded)], None)]
     best = float("inf")
-    with torch.inference_mode():
-        for _ in range(3):
-            start = time.perf_counter()
-            loaded.module(**inputs, **without_cache(loaded.module))
-            if loaded.device.type == "cuda":
-                torch.cuda.synchronize(loaded.device)
-            best = min(best, time.perf_counter() - start)
+    for _ in range(3):
+        start = time.perf_counter()
+        say_padded(loaded, rows)
+        if loaded.device.type == "cuda":
+            torch.cuda.synchronize(loaded.device)
+        best = min(best, time.perf_counter() - start)
     return best
 
 
@@ -157,8 +155,3 @@ def _end(loaded: Loaded) -> int:
     end = loaded.config.get_text_config().eos_token_id
     end = end[0] if isinstance(end, list) else end
     return _ordinary(loaded) if end is None else int(end)
-
-
-@cache
-def _takes_cache(kind: Any) -> bool:
-    return "use_cache" in inspect.signature(kind.forward).parameters

@@ -56,7 +56,7 @@ def extract(
     texts = tokenise(tokenizing, [request.text for request in requests], has_offsets=True)
     windows = [windows_of(model, tokens) for tokens in texts]
     rows = [row for made in windows for _, _, row in made]
-    logits = iter(run(loaded, rows, lambda output, lengths: _own(output.logits, lengths), watch))
+    logits = iter(run(loaded, rows, watch))
     replies = []
     for request, tokens, made in zip(requests, texts, windows, strict=True):
         read = [(start, end, next(logits)[front : front + end - start]) for start, end, _ in made]
@@ -170,7 +170,3 @@ def _tag(label: str) -> tuple[str, str]:
     if label.startswith(("B-", "I-")):
         return label[0], label[2:]
     return "I", label
-
-
-def _own(values: Tensor, lengths: list[int]) -> list[Tensor]:
-    return [values[row, :length] for row, length in enumerate(lengths)]

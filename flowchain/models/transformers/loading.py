@@ -70,6 +70,7 @@ class Loaded:
     """The transformers model, in evaluation mode on ``device``."""
     tokenizer: Any
     config: Any
+    head: Head
     device: torch.device
     dtype: torch.dtype
     lock: threading.RLock
@@ -158,6 +159,7 @@ def load_weights(spec: Spec) -> Loaded:
             module=module,
             tokenizer=tokenizing.tokenizer,
             config=module.config,
+            head=head_of(config),
             device=device,
             dtype=dtype,
             lock=tokenizing.lock,

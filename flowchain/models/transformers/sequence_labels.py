@@ -19,7 +19,6 @@ from flowchain.models.transformers import zero_shot
 from flowchain.models.transformers.encoder import check_length, run
 from flowchain.models.transformers.encoding import tokenise
 from flowchain.models.transformers.frame import Framed, frame_of
-from flowchain.models.transformers.loading import Loaded
 from flowchain.protocols import Watch
 from flowchain.records import ClassifyReply, ClassifyRequest
 
@@ -40,7 +39,7 @@ def classify(
     for made in rows_of(model, requests):
         spans.append((len(rows), len(rows) + len(made)))
         rows += made
-    logits = sequence_logits(model.loaded("classify"), rows, watch)
+    logits = run(model.loaded("classify"), rows, watch)
     replies = []
     for request, (start, end) in zip(requests, spans, strict=True):
         read = torch.stack(logits[start:end]).double()
@@ -82,19 +81,3 @@ def own_scores(config: Any, logits: Tensor, *, is_multi_label: bool = False) -> 
         made = torch.softmax(logits, dim=-1)
     scores: list[float] = made.tolist()
     return scores
-
-
-def sequence_logits(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None = None) -> list[Tensor]:
-    """Give each row's logits, ``[labels]``."""
-    module = loaded.module
-    if loaded.config.get_text_config().pad_token_id is not None or not hasattr(module, "score"):
-        return run(loaded, rows, lambda output, lengths: output.logits, watch)
-
-    # Decoders read the last token that is not padding, and refuse batches where no pad token is stated. Of a single
-    # row they read the last one: here, of every row its own last.
-    def read(output: Any, lengths: list[int]) -> list[Tensor]:
-        hidden = output.last_hidden_state
-        last = torch.tensor(lengths, device=hidden.device) - 1
-        return list(module.score(hidden[torch.arange(len(lengths), device=hidden.device), last]))
-
-    return run(loaded, rows, read, watch, module=module.base_model)

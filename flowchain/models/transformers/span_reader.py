@@ -19,7 +19,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def answer(
     """
     read = [passages(model, request) for request in requests]
     rows = [passage.row for made in read for passage in made]
-    logits = iter(run(loaded, rows, _span_logits, watch))
+    logits = iter(run(loaded, rows, watch))
     replies = []
     for request, made in zip(requests, read, strict=True):
         documents = tokenise(model.tokenizing(), request.documents, has_offsets=True)
@@ -125,11 +125,6 @@ def _overlap(capacity: int) -> int:
 
 def _longest_answer(capacity: int) -> int:
     return max(1, min(LONGEST_ANSWER, capacity // 2))
-
-
-def _span_logits(output: Any, lengths: list[int]) -> list[Tensor]:
-    both = torch.stack([output.start_logits, output.end_logits])
-    return [both[:, row, :length] for row, length in enumerate(lengths)]
 
 
 def _best(

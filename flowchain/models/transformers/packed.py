@@ -1,0 +1,192 @@
+"""Can rows go through the model without any padding? For encoders of BERT's build, on a CPU.
+
+Rows lie end to end in one flat row; positions restart with each. All layers but attention work on single tokens and
+don't notice; attention runs for each group of equal lengths, over views:
+
+    rows        a a a a | b b b b | c c
+    attention   [a; b] as a 2 × 4 batch, [c] as a 1 × 2 batch
+    the rest    10 tokens at once, none of them padding
+
+A sequence head reads the first token only. So in the last layer only the first tokens ask, though all are asked:
+queries, the feed-forward part and the norms run for one token a row.
+
+This rebuilds a transformers module's forward from its parts. Whether the parts still add up to the whole is tried once
+for each model, on rows of two lengths, against the module itself; where they don't, rows are padded as elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from flowchain.models.transformers.frame import Framed
+
+if TYPE_CHECKING:
+    from flowchain.models.transformers.loading import Loaded
+
+MOST_TOKENS = 2_048
+"""A flat row of this length keeps its activations in a CPU's caches; longer ones gain nothing."""
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """Where a family keeps the parts of a layer."""
+
+    layers: Callable[[Any], Sequence[Any]]
+    """Of the body."""
+    projections: Callable[[Any], tuple[Any, Any, Any]]
+    """Query, key and value of a layer."""
+    finish: Callable[[Any, Tensor, Tensor], Tensor]
+    """What a layer does after attention, from what was attended to and what came in."""
+
+
+def _finish_bert(layer: Any, attended: Tensor, hidden: Tensor) -> Tensor:
+    seen = layer.attention.output(attended, hidden)
+    finished: Tensor = layer.output(layer.intermediate(seen), seen)
+    return finished
+
+
+def _finish_distilbert(layer: Any, attended: Tensor, hidden: Tensor) -> Tensor:
+    seen = layer.sa_layer_norm(layer.attention.out_lin(attended) + hidden)
+    finished: Tensor = layer.output_layer_norm(layer.ffn(seen) + seen)
+    return finished
+
+
+_BERT = _Build(
+    layers=lambda body: body.encoder.layer,
+    projections=lambda layer: (layer.attention.self.query, layer.attention.self.key, layer.attention.self.value),
+    finish=_finish_bert,
+)
+_DISTILBERT = _Build(
+    layers=lambda body: body.transformer.layer,
+    projections=lambda layer: (layer.attention.q_lin, layer.attention.k_lin, layer.attention.v_lin),
+    finish=_finish_distilbert,
+)
+_BUILDS = {
+    "bert": _BERT,
+    "camembert": _BERT,
+    "distilbert": _DISTILBERT,
+    "electra": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+}
+# Their positions begin after the pad id (see window).
+_AFTER_PAD = frozenset({"camembert", "roberta", "xlm-roberta"})
+
+_fits: WeakKeyDictionary[Loaded, bool] = WeakKeyDictionary()
+
+
+def fits(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
+    """Can this model's rows be packed? Tried once, against ``judge``, which runs rows padded."""
+    if loaded not in _fits:
+        _fits[loaded] = _is_known(loaded) and _agrees(loaded, judge)
+    return _fits[loaded]
+
+
+@torch.inference_mode()
+def say(loaded: Loaded, rows: Sequence[Framed]) -> list[Tensor]:
+    """Give what the head says of each row (see heads); rows of equal lengths should lie side by side."""
+    lengths = [len(row) for row in rows]
+    module, config = loaded.module, loaded.config
+    build = _BUILDS[config.model_type]
+    body = module.base_model
+    hidden = _embed(loaded, body, rows, lengths)
+    layers = build.layers(body)
+    for layer in layers[:-1]:
+        hidden = build.finish(layer, _attend(build, layer, config, hidden, lengths), hidden)
+    if loaded.head == "sequence":
+        starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+        first = hidden[:, starts]
+        attended = _attend(build, layers[-1], config, hidden, lengths, starts)
+        return list(_classify(module, body, build.finish(layers[-1], attended, first).transpose(0, 1)))
+    hidden = build.finish(layers[-1], _attend(build, layers[-1], config, hidden, lengths), hidden)[0]
+    if loaded.head == "token":
+        return list(module.classifier(hidden).split(lengths))
+    if loaded.head == "question":
+        return [part.T for part in module.qa_outputs(hidden).split(lengths)]
+    return list(hidden.split(lengths))
+
+
+def _embed(loaded: Loaded, body: Any, rows: Sequence[Framed], lengths: list[int]) -> Tensor:
+    inputs = {"input_ids": torch.tensor([[token for row in rows for token in row.ids]])}
+    start = loaded.config.pad_token_id + 1 if loaded.config.model_type in _AFTER_PAD else 0
+    inputs["position_ids"] = torch.cat([torch.arange(start, start + length) for length in lengths])[None]
+    if rows[0].types is not None:
+        inputs["token_type_ids"] = torch.tensor([[kind for row in rows for kind in row.types or ()]])
+    hidden: Tensor = body.embeddings(**inputs)
+    if hasattr(body, "embeddings_project"):
+        hidden = body.embeddings_project(hidden)
+    return hidden
+
+
+def _attend(
+    build: _Build, layer: Any, config: Any, hidden: Tensor, lengths: list[int], asking: Tensor | None = None
+) -> Tensor:
+    """Attention within each row, ``[1, tokens, dimensions]``; ``asking``: one place a row, or every token."""
+    query, key, value = build.projections(layer)
+    heads = config.num_attention_heads
+    asked = hidden if asking is None else hidden[:, asking]
+    queries, keys, values = query(asked)[0], key(hidden)[0], value(hidden)[0]
+    made = torch.empty_like(queries)
+    token = row = 0
+    for length, group in groupby(lengths):
+        count = len(list(group))
+        there = slice(token, token + count * length)
+        here = there if asking is None else slice(row, row + count)
+
+        def split(flat: Tensor, part: slice, count: int = count) -> Tensor:
+            return flat[part].view(count, -1, heads, flat.shape[-1] // heads).transpose(1, 2)
+
+        attended = scaled_dot_product_attention(split(queries, here), split(keys, there), split(values, there))
+        made[here] = attended.transpose(1, 2).reshape(-1, made.shape[-1])
+        token, row = there.stop, row + count
+    return made[None]
+
+
+def _classify(module: Any, body: Any, first: Tensor) -> Tensor:
+    """Logits ``[rows, labels]`` from the first tokens ``[rows, 1, dimensions]``."""
+    logits: Tensor
+    if getattr(body, "pooler", None) is not None:
+        logits = module.classifier(body.pooler(first))
+    elif hasattr(module, "pre_classifier"):
+        logits = module.classifier(torch.relu(module.pre_classifier(first[:, 0])))
+    else:
+        logits = module.classifier(first)
+    return logits
+
+
+def _is_known(loaded: Loaded) -> bool:
+    config = loaded.config
+    return (
+        loaded.device.type == "cpu"
+        and config.model_type in _BUILDS
+        and not getattr(config, "is_decoder", False)
+        and loaded.head in ("sequence", "token", "question", "base")
+    )
+
+
+def _agrees(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
+    has_types = getattr(loaded.config, "type_vocab_size", 1) > 1
+    words = loaded.config.vocab_size
+    # Two rows of one length and one of another, with varied ids that keep clear of the special ones at the start.
+    rows = [
+        Framed(ids, [0] * (length - 2) + [1] * 2 if has_types else None)
+        for length, ids in ((n, [words // 2 + (7 * i + n) % (words // 2) for i in range(n)]) for n in (9, 9, 5))
+    ]
+    try:
+        made = say(loaded, rows)
+    except (AttributeError, TypeError, RuntimeError, IndexError):
+        return False  # the parts are not where they were
+    tolerance = _TOLERANCE.get(loaded.dtype, 0.0)
+    return all(
+        one.shape == other.shape and torch.allclose(one, other, rtol=tolerance, atol=tolerance)
+        for one, other in zip(made, judge(loaded, rows), strict=True)
+    )
