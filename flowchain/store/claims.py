@@ -27,7 +27,8 @@ class Claims:
     def __init__(self, journal: Journal, monotonic: Callable[[], float]) -> None:
         self._journal = journal
         self._monotonic = monotonic
-        self._is_used = False
+        self.is_used = False
+        """Has this handle ever claimed anything? Else `record` need not free anything."""
         self._names: dict[int, str] = {}
         self._seen: dict[bytes, tuple[str, int, float]] = {}
 
@@ -40,7 +41,7 @@ class Claims:
     def claim(self, keys: Sequence[bytes], lease_s: float) -> list[Claim]:
         """Ask for keys, all in one transaction."""
         holder, lease_start = self.holder, self._monotonic() - lease_s
-        self._is_used = True
+        self.is_used = True
         answers: list[Claim] = []
         with self._journal.write() as connection:
             for key in keys:
@@ -80,6 +81,5 @@ class Claims:
 
     def free(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
         """Free, within a transaction, what has been done."""
-        if self._is_used:
-            # Whoever held them: the work is done, and who was stopped past its lease must not hold what is finished.
-            connection.executemany("DELETE FROM claim WHERE key = ?", [(key,) for key in keys])
+        # Whoever held them: the work is done, and who was stopped past its lease must not hold what is finished.
+        connection.executemany("DELETE FROM claim WHERE key = ?", [(key,) for key in keys])

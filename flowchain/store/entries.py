@@ -124,27 +124,30 @@ def _shortened(value: Any, texts: dict[bytes, bytes]) -> Any:
 
 
 def asked_values(journal: Journal, asked: bytes) -> Any:
-    """Read what was asked, long texts put back; a text that is gone or damaged reads as a note in its place."""
-    return _lengthened(journal, json.loads(asked.decode("utf-8", "surrogatepass")))
+    """Read what was asked, floats and long texts put back; a text that is gone reads as a note in its place."""
+    return lengthened(journal, json.loads(asked.decode("utf-8", "surrogatepass")))
 
 
-def _lengthened(journal: Journal, value: Any) -> Any:
+def lengthened(journal: Journal, value: Any) -> Any:
+    """Put floats, and texts that were kept apart, back into encoded values."""
     if isinstance(value, list):
-        return [_lengthened(journal, item) for item in value]
+        return [lengthened(journal, item) for item in value]
     if not isinstance(value, dict):
         return value
+    if value.keys() == {"$float"}:
+        return float(value["$float"])
     if value.keys() == {"$text"}:
         digest = bytes.fromhex(value["$text"])
         rows = journal.read("SELECT text FROM text WHERE digest = ?", [digest])
         if rows and sha256(rows[0][0]).digest() == digest:
             return rows[0][0].decode("utf-8", "surrogatepass")
         return f"[a text that is no longer readable: {digest.hex()[:12]}]"
-    return {name: _lengthened(journal, item) for name, item in value.items()}
+    return {name: lengthened(journal, item) for name, item in value.items()}
 
 
 def _digest(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
     try:
-        head = f"{kind}\0{model}\0{schema}".encode("utf-8", "surrogatepass")
+        head = f"{kind}\0{model}\0{schema}".encode()
         return sha256(b"%d %d %b%b%b%b" % (len(head), len(asked), key, head, asked, value)).digest()
     except (TypeError, AttributeError, UnicodeError):
         return b""  # a damaged row may hold other types than were written; this fits no digest

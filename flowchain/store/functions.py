@@ -76,13 +76,13 @@ def _parts(function: FunctionType, name: str, seen: set[int]) -> Iterator[bytes]
     except (OSError, TypeError) as exc:
         raise _unkeyed(name, "no source that can be read", "Define it in a file or a notebook cell.") from exc
     yield source.encode("utf-8", "surrogatepass")
-    yield _text(list(function.__defaults__ or ()), f"{name}.__defaults__")
-    yield _text(dict(sorted((function.__kwdefaults__ or {}).items())), f"{name}.__kwdefaults__")
+    yield json_of(list(function.__defaults__ or ()), f"{name}.__defaults__")
+    yield json_of(dict(sorted((function.__kwdefaults__ or {}).items())), f"{name}.__kwdefaults__")
     space = function.__globals__
     constants = {
         used: space[used] for used in sorted(_names(code)) if used in space and isinstance(space[used], _PLAIN)
     }
-    yield _text(constants, name)
+    yield json_of(constants, name)
     for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         yield variable.encode()
         try:
@@ -93,7 +93,7 @@ def _parts(function: FunctionType, name: str, seen: set[int]) -> Iterator[bytes]
         if isinstance(content, FunctionType):
             yield from _parts(content, f"{name}.{variable}", seen)
         else:
-            yield _text(encoded(content, f"{name}.{variable}"), name)
+            yield json_of(encoded(content, f"{name}.{variable}"), name)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -102,10 +102,6 @@ def _names(code: CodeType) -> set[str]:
         if isinstance(constant, CodeType):
             names |= _names(constant)
     return names
-
-
-def _text(value: object, where: str) -> bytes:
-    return json_of(value, where).encode("utf-8", "surrogatepass")
 
 
 def _unkeyed(name: str, got: str, fix: str) -> StoreError:

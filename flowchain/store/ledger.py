@@ -107,7 +107,8 @@ class Ledger:
     def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
         with self._journal.write() as connection:
             entries.insert(connection, rows, run, self._clock())
-            self._claims.free(connection, [address.key for address, _, _ in rows])
+            if self._claims.is_used:
+                self._claims.free(connection, [address.key for address, _, _ in rows])
             if run is not None:
                 self.note_usage(connection, run)
         self._journal.saved += len(rows)

@@ -75,7 +75,7 @@ class Replay:
 
 def _nearest_differences(store: Store, address: Address) -> list[str] | None:
     journal = store._journal
-    mine = _fields(address.asked)
+    mine = _fields(entries.lengthened(journal, address.asked))
     best: tuple[tuple[int, int], list[str]] | None = None
     rows = journal.read(
         f"SELECT {entries.COLUMNS} FROM entry WHERE kind = ? ORDER BY seq DESC LIMIT ?", [address.kind, _CANDIDATES]

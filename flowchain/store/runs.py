@@ -162,8 +162,7 @@ def _described(inputs: Mapping[str, object]) -> dict[str, dict[str, str | None]]
     described: dict[str, dict[str, str | None]] = {}
     for name in sorted(inputs):
         try:
-            content = json_of(inputs[name], name).encode("utf-8", "surrogatepass")
-            digest = blake2b(content, digest_size=16).hexdigest()
+            digest = blake2b(json_of(inputs[name], name), digest_size=16).hexdigest()
         except StoreError:
             digest = None  # a stream, a model object: nothing that could be compared
         described[name] = {"digest": digest, "shown": shown(inputs[name])}
