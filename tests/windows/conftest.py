@@ -1,4 +1,4 @@
-"""Readers with small tokenizers of six architectures, trained here, and callables that only count."""
+"""Readers with small tokenizers of five architectures, trained here, and callables that only count."""
 
 from __future__ import annotations
 
@@ -74,12 +74,15 @@ def _jumpy(text: str) -> int:
     return len(text) + sum(map(ord, text[-3:])) % 5
 
 
+TOKENIZERS: dict[str, Tokenizer] = {
+    "byte-level BPE": _byte_level_bpe(),
+    "byte-fallback BPE": _byte_fallback_bpe(),
+    "WordPiece": _wordpiece(),
+    "Unigram": _unigram(),
+    "word level": _word_level(),
+}
 READERS: dict[str, Callable[[str], int]] = {
-    "byte-level BPE": _counter(_byte_level_bpe()),
-    "byte-fallback BPE": _counter(_byte_fallback_bpe()),
-    "WordPiece": _counter(_wordpiece()),
-    "Unigram": _counter(_unigram()),
-    "word level": _counter(_word_level()),
+    **{name: _counter(tokenizer) for name, tokenizer in TOKENIZERS.items()},
     "bytes": lambda text: len(text.encode("utf-8", "surrogatepass")),
     "characters": len,
     "words": lambda text: len(text.split()),
@@ -91,3 +94,9 @@ READERS: dict[str, Callable[[str], int]] = {
 def reader(request: pytest.FixtureRequest) -> Callable[[str], int]:
     """Each reader's way of counting in turn."""
     return READERS[request.param]
+
+
+@pytest.fixture(scope="session")
+def tokenizers_by_name() -> dict[str, Tokenizer]:
+    """The real tokenizers among the readers."""
+    return TOKENIZERS
