@@ -4,9 +4,9 @@
 
 The baseline writes the same replies into a bare table, one row a commit (WAL, synchronous NORMAL, SQLite's own
 checkpoints): key and reply, or key, request and reply, which is what the journal keeps. Every system has its turn in
-every round; shown is the median over rounds of its CPU time against the baseline's of the same round, since wall time on
-a shared machine says more about its neighbours. Goals: 2.0, 0.8 and 0.4 for 1, 10 and 100 replies a commit, and a warm
-run at least 20 times faster than a model of 1 ms a row.
+every round; shown is the median over rounds of its CPU time against the baseline's of the same round, since wall time
+on a shared machine says more about its neighbours. Goals: 2.0, 0.8 and 0.4 for 1, 10 and 100 replies a commit, and a
+warm run at least 20 times faster than a model of 1 ms a row.
 """
 
 from __future__ import annotations
