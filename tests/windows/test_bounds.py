@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from flowchain.protocols import Window
 from flowchain.windows.bounds import Bound, Vocabulary, counted, declared, joined, judge, reply
 
-TOKENS = st.integers(0, 5_000)
+# Small, so that the edges are met.
+TOKENS = st.integers(0, 6)
 
 
 def vocabulary(name: str, tokenizer: Tokenizer) -> Vocabulary:
@@ -60,6 +61,18 @@ def test_the_largest_expansion_of_a_normalizer_is_within_the_bound(tokenizers_by
             bound = declared(vocabulary(name, tokenizer), max_chars=10, name="text")
             assert bound.tokens is not None
             assert count(tokenizer, character * 10) <= bound.tokens, (name, character)
+
+
+def test_bytes_that_are_no_character_are_bounded_too(tokenizers_by_name: dict[str, Tokenizer]) -> None:
+    """Each such byte is decoded to the replacement character, of three bytes."""
+    bpe = tokenizers_by_name["byte-level BPE"]
+    high = [token for token, number in bpe.get_vocab().items() if "\ufffd" in bpe.decode([number])]
+    assert high
+    for token in high:
+        text = bpe.decode([bpe.token_to_id(token)] * 20)
+        bound = reply(20, writer=Vocabulary.of("writer", [token]), reader=Vocabulary("bytes"), name="writer")
+        assert bound.tokens is not None
+        assert len(text.encode()) <= bound.tokens
 
 
 def test_the_tightest_declared_maximum_counts() -> None:

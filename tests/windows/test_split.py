@@ -154,7 +154,8 @@ def test_an_endless_word_is_counted_a_few_times_over_at_most(unit: str) -> None:
 
 
 def test_a_long_token_does_not_make_the_next_guess_read_the_rest() -> None:
-    text = ("x" * 5_000 + " " + "word " * 2_000) * 8
+    """Pieces of one long token each, as the sentence after it doesn't fit: so sparse that 100 tokens seem endless."""
+    text = ("x" * 3_000 + ". " + "It " + "a " * 150 + "b. ") * 30
     counted = 0
 
     def reader(piece: str) -> int:
