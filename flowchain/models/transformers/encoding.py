@@ -48,19 +48,7 @@ _specials: WeakKeyDictionary[Tokenizing, _Specials] = WeakKeyDictionary()
 
 
 def encode(tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True) -> list[int]:
-    """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``).
-
-    >>> from tests.tiny_models import tokenizer_for
-    >>> from flowchain.excerpt import Excerpt, concatenate
-    >>> from flowchain.models.transformers.loading import Tokenizing
-    >>> llama = Tokenizing(tokenizer_for("llama"))
-    >>> prompt = concatenate([Excerpt("<|im_start|>"), "a <|im_start|> in a log"])
-    >>> ids = encode(llama, prompt, add_special_tokens=False)
-    >>> ids.count(llama.tokenizer.convert_tokens_to_ids("<|im_start|>"))
-    1
-    >>> llama.tokenizer.decode(ids) == prompt
-    True
-    """
+    """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``)."""
     # Late, since a frame is learned from a tokenizer's calls and this file is what makes them.
     from flowchain.models.transformers.frame import frame_of
 
@@ -149,16 +137,18 @@ def _apart(tokenizer: Any, specials: _Specials, text: str) -> Tokens:
     ]
     if not cuts:
         # One character that the vocabulary takes for a special token, or no offsets to say where: not to be had.
-        unknown = tokenizer.unk_token_id
-        kept = [i for i, token in enumerate(tokens.ids) if token not in specials.ids or unknown is not None]
-        ids = [unknown if tokens.ids[i] in specials.ids else tokens.ids[i] for i in kept]
-        return Tokens(ids, [tokens.offsets[i] for i in kept] if tokens.offsets else [])
-    ids, offsets = [], []
+        unknown: int | None = tokenizer.unk_token_id
+        replaced = [unknown if token in specials.ids else token for token in tokens.ids]
+        ids = [token for token in replaced if token is not None]
+        places = [place for token, place in zip(replaced, tokens.offsets, strict=False) if token is not None]
+        return Tokens(ids, places)
+    kept: list[int] = []
+    offsets: list[tuple[int, int]] = []
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         part = _apart(tokenizer, specials, text[start:end])
-        ids += part.ids
+        kept += part.ids
         offsets += [(start + low, start + high) for low, high in part.offsets]
-    return Tokens(ids, offsets)
+    return Tokens(kept, offsets)
 
 
 def _call(tokenizer: Any, texts: list[str], has_offsets: bool = False, *, split: bool = True) -> list[Tokens]:

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,16 +201,30 @@ def device_of(spec: Spec) -> torch.device:
     """Say where the model runs: as told, else on CUDA or MPS where there is one, else on the CPU."""
     if spec.device is not None:
         try:
-            return torch.device(spec.device)
+            device = torch.device(spec.device)
         except RuntimeError as exc:
-            raise ModelError(
-                f"{shown(spec.device)} is no device: {exc}", field="device", got=shown(spec.device), wanted="cpu, cuda"
-            ) from exc
+            raise _no_device(spec) from exc
+        if (device.type == "cuda" and not torch.cuda.is_available()) or (
+            device.type == "mps" and not torch.backends.mps.is_available()
+        ):
+            raise _no_device(spec)
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def _no_device(spec: Spec) -> ModelError:
+    there = [name for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if backend.is_available()]
+    return ModelError(
+        f"There is no device {shown(spec.device)} here.",
+        field="device",
+        got=shown(spec.device),
+        wanted=", ".join(["cpu", *there]),
+        fix="Leave device out to use what is there.",
+    )
 
 
 def dtype_of(spec: Spec, device: torch.device) -> torch.dtype:
@@ -310,7 +324,7 @@ def _cannot_load(spec: Spec, part: str, exc: Exception) -> ModelError:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _quietly() -> Generator[None]:
     """Silence transformers' report of missing weights, which are an error here, and its progress bar in a log.
 
     At a terminal the bar is left alone; elsewhere it would be a smear of carriage returns.

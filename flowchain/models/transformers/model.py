@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -146,8 +147,8 @@ class TransformersModel:
     @property
     def is_loaded(self) -> bool:
         """Are its weights in memory?"""
-        is_loaded: bool = self._loading().is_loaded(self._spec)
-        return is_loaded
+        # Where nothing was loaded yet, asking must not load torch.
+        return "flowchain.models.transformers.loading" in sys.modules and bool(self._loading().is_loaded(self._spec))
 
     def unload(self) -> None:
         """Free the weights, for every model of equal settings; the next request loads them again."""

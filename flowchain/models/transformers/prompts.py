@@ -21,7 +21,7 @@ def prompt(model: TransformersModel, request: Request[Any]) -> Prompt:
     if isinstance(request, ClassifyRequest):
         rows = sequence_labels.rows_of(model, [request])[0]
     elif isinstance(request, AnswerRequest):
-        rows = [passage.row for passage in span_reader.passages(model, request)]
+        rows = [passage.row for passage in span_reader.passages(model, request)[1]]
     elif isinstance(request, ExtractRequest):
         tokens = tokenise(model.tokenizing(), [request.text], has_offsets=True)[0]
         rows = [row for _, _, row in entities.windows_of(model, tokens)]

@@ -62,17 +62,15 @@ def answer(
     Raises `ModelError` where the question leaves no room for the documents.
     """
     read = [passages(model, request) for request in requests]
-    rows = [passage.row for made in read for passage in made]
-    logits = iter(run(loaded, rows, watch))
-    replies = []
-    for request, made in zip(requests, read, strict=True):
-        documents = tokenise(model.tokenizing(), request.documents, has_offsets=True)
-        replies.append(_best(model, request, documents, made, [next(logits) for _ in made]))
-    return replies
+    logits = iter(run(loaded, [passage.row for _, made in read for passage in made], watch))
+    return [
+        _best(model, request, documents, made, [next(logits) for _ in made])
+        for request, (documents, made) in zip(requests, read, strict=True)
+    ]
 
 
-def passages(model: TransformersModel, request: AnswerRequest) -> list[Passage]:
-    """Cut a request's documents into windows that hold the question, too."""
+def passages(model: TransformersModel, request: AnswerRequest) -> tuple[list[Tokens], list[Passage]]:
+    """Give a request's documents in tokens, and the windows they are cut into, each framed with the question."""
     tokenizing = model.tokenizing()
     question, *documents = tokenise(tokenizing, [request.question, *request.documents], has_offsets=True)
     frame = frame_of(tokenizing, pair=True)
@@ -96,7 +94,7 @@ def passages(model: TransformersModel, request: AnswerRequest) -> list[Passage]:
         for start, end in strides(len(document.ids), capacity, _overlap(capacity)):
             row = frame.row(question.ids, document.ids[start:end])
             made.append(Passage(row, index, start, end, offset))
-    return made
+    return documents, made
 
 
 def evidence(document: str, start: int, end: int) -> tuple[int, int]:

@@ -103,8 +103,11 @@ def test_precision_is_stated_and_never_the_checkpoints_own(folder: Path) -> None
     assert sum(score for _, score in reply.scores) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("dtype", "int3"), ("device", "toaster")])
-def test_settings_that_do_not_exist_are_named(folder: Path, setting: str, value: str) -> None:
+@pytest.mark.parametrize(("setting", "value"), [("dtype", "int3"), ("device", "toaster"), ("device", "cuda")])
+def test_settings_that_do_not_exist_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError) as caught:
         TransformersModel(str(folder), **{setting: value}).loaded("classify")  # type: ignore[arg-type]
     assert caught.value.field == setting
