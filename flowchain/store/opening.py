@@ -149,10 +149,14 @@ def _connection(uri: str, opening: Opening) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=opening.busy_timeout_s, isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.set_trace_callback(opening.trace)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.set_trace_callback(opening.trace)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

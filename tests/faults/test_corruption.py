@@ -78,7 +78,7 @@ def no_log(draw: random.Random, path: Path, wal: Path) -> None:
     wal.unlink()
 
 
-def changed(path: Path, statement: str, *parameters: object) -> None:
+def changed(path: Path, statement: str, **parameters: object) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement, parameters)
         connection.commit()
@@ -93,17 +93,18 @@ def swap_rows(draw: random.Random, path: Path, wal: Path) -> None:
     for column in columns:
         changed(
             path,
-            f"UPDATE entry SET {column} = (SELECT e.{column} FROM entry e WHERE e.seq = ?1 + ?2 - entry.seq)"
-            " WHERE seq IN (?1, ?2)",
-            one,
-            other,
+            f"UPDATE entry SET {column} = (SELECT e.{column} FROM entry e WHERE e.seq = :one + :other - entry.seq)"
+            " WHERE seq IN (:one, :other)",
+            one=one,
+            other=other,
         )
 
 
 def change_value(draw: random.Random, path: Path, wal: Path) -> None:
     value = draw.choice([b"null", b"{}", b'{"text":"wrong","finish_reason":"eos"}', b"\xff", 7, "text"])
     column = draw.choice(["value", "asked", "schema", "model", "kind"])
-    changed(path, f"UPDATE entry SET {column} = ? WHERE seq = ?", value, draw.randrange(1, len(KEYS) + 1))
+    number = draw.randrange(1, len(KEYS) + 1)
+    changed(path, f"UPDATE entry SET {column} = :value WHERE seq = :number", value=value, number=number)
 
 
 FAULTS: list[Fault] = [flip, flip, flip, zero, swap_sectors, cut, stale_log, no_log, swap_rows, change_value]
