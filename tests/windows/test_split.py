@@ -111,8 +111,8 @@ def test_words_that_fit_are_never_cut_and_pieces_are_full(lengths: list[int], bu
     assert all(text[end - 1] == " " for _, end in spans[:-1])
     for (start, end), (next_start, _) in pairwise(spans):
         word = len(text[next_start:].split(" ", 1)[0]) + 1
-        # The next word was left to the next piece because it did not fit, or because it is less than a 32nd.
-        assert end - start + word > budget or word * 32 <= end - start
+        # The next word was left to the next piece because it did not fit, or because it is less than a 12th.
+        assert end - start + word > budget or word * 12 <= end - start
 
 
 def test_a_paragraph_end_is_preferred_to_a_later_sentence_end() -> None:
