@@ -49,7 +49,7 @@ def run(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None = None) -> l
 
 def _batches(loaded: Loaded, rows: Sequence[Framed]) -> Iterator[tuple[list[int], list[Tensor]]]:
     lengths = [len(row) for row in rows]
-    if len(rows) and packed.fits(loaded, say_padded):
+    if rows and packed.fits(loaded, rows, say_padded):
         for batch in fill(lengths, packed.MOST_TOKENS):
             yield batch, packed.say(loaded, [rows[index] for index in batch])
         return

@@ -1,14 +1,10 @@
-"""Can rows go through the model without any padding? For encoders of BERT's build, on a CPU.
+"""Can rows go through the model without any padding? For encoders of BERT's build and BART's classifiers, on a CPU.
 
 Rows lie end to end in one flat row; positions restart with each. All layers but attention work on single tokens and
-don't notice; attention runs for each group of equal lengths, over views:
+don't notice; attention runs for each group of equal lengths (see packed_attention).
 
-    rows        a a a a | b b b b | c c
-    attention   [a; b] as a 2 × 4 batch, [c] as a 1 × 2 batch
-    the rest    10 tokens at once, none of them padding
-
-A sequence head reads the first token only. So in the last layer only the first tokens ask, though all are asked:
-queries, the feed-forward part and the norms run for one token a row.
+A sequence head reads one token of each row. So in the last layer only those tokens ask, though all are asked: queries,
+the feed-forward part and the norms run for one token a row.
 
 This rebuilds a transformers module's forward from its parts. Whether the parts still add up to the whole is tried once
 for each model, on rows of two lengths, against the module itself; where they don't, rows are padded as elsewhere.
@@ -18,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
+from flowchain.models.transformers import packed_bart
 from flowchain.models.transformers.frame import Framed
+from flowchain.models.transformers.packed_attention import attend
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Loaded
@@ -81,21 +77,26 @@ _BUILDS = {
 # Their positions begin after the pad id (see window).
 _AFTER_PAD = frozenset({"camembert", "roberta", "xlm-roberta"})
 
+_BART = "bart"
+
 _fits: WeakKeyDictionary[Loaded, bool] = WeakKeyDictionary()
 
 
-def fits(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
-    """Can this model's rows be packed? Tried once, against ``judge``, which runs rows padded."""
+def fits(loaded: Loaded, rows: Sequence[Framed], judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
+    """Can these rows be packed for this model? Tried once a model, against ``judge``, which runs rows padded."""
     if loaded not in _fits:
         _fits[loaded] = _is_known(loaded) and _agrees(loaded, judge)
-    return _fits[loaded]
+    # BART's head reads the last end token; here, the last token.
+    return _fits[loaded] and (loaded.config.model_type != _BART or all(row.ids[-1] == _end(loaded) for row in rows))
 
 
 @torch.inference_mode()
 def say(loaded: Loaded, rows: Sequence[Framed]) -> list[Tensor]:
     """Give what the head says of each row (see heads); rows of equal lengths should lie side by side."""
-    lengths = [len(row) for row in rows]
     module, config = loaded.module, loaded.config
+    if config.model_type == _BART:
+        return list(packed_bart.classify(loaded, rows))
+    lengths = [len(row) for row in rows]
     build = _BUILDS[config.model_type]
     body = module.base_model
     hidden = _embed(loaded, body, rows, lengths)
@@ -132,23 +133,9 @@ def _attend(
 ) -> Tensor:
     """Attention within each row, ``[1, tokens, dimensions]``; ``asking``: one place a row, or every token."""
     query, key, value = build.projections(layer)
-    heads = config.num_attention_heads
     asked = hidden if asking is None else hidden[:, asking]
-    queries, keys, values = query(asked)[0], key(hidden)[0], value(hidden)[0]
-    made = torch.empty_like(queries)
-    token = row = 0
-    for length, group in groupby(lengths):
-        count = len(list(group))
-        there = slice(token, token + count * length)
-        here = there if asking is None else slice(row, row + count)
-
-        def split(flat: Tensor, part: slice, count: int = count) -> Tensor:
-            return flat[part].view(count, -1, heads, flat.shape[-1] // heads).transpose(1, 2)
-
-        attended = scaled_dot_product_attention(split(queries, here), split(keys, there), split(values, there))
-        made[here] = attended.transpose(1, 2).reshape(-1, made.shape[-1])
-        token, row = there.stop, row + count
-    return made[None]
+    heads = config.num_attention_heads
+    return attend(query(asked)[0], key(hidden)[0], value(hidden)[0], lengths, heads, is_single=asking is not None)[None]
 
 
 def _classify(module: Any, body: Any, first: Tensor) -> Tensor:
@@ -165,6 +152,8 @@ def _classify(module: Any, body: Any, first: Tensor) -> Tensor:
 
 def _is_known(loaded: Loaded) -> bool:
     config = loaded.config
+    if config.model_type == _BART:
+        return loaded.device.type == "cpu" and loaded.head == "sequence"
     return (
         loaded.device.type == "cpu"
         and config.model_type in _BUILDS
@@ -174,13 +163,15 @@ def _is_known(loaded: Loaded) -> bool:
 
 
 def _agrees(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
-    has_types = getattr(loaded.config, "type_vocab_size", 1) > 1
+    has_types = getattr(loaded.config, "type_vocab_size", 0) > 1
     words = loaded.config.vocab_size
     # Two rows of one length and one of another, with varied ids that keep clear of the special ones at the start.
     rows = [
         Framed(ids, [0] * (length - 2) + [1] * 2 if has_types else None)
         for length, ids in ((n, [words // 2 + (7 * i + n) % (words // 2) for i in range(n)]) for n in (9, 9, 5))
     ]
+    if loaded.config.model_type == _BART:
+        rows = [Framed([*row.ids[:-1], _end(loaded)], None) for row in rows]
     try:
         made = say(loaded, rows)
     except (AttributeError, TypeError, RuntimeError, IndexError):
@@ -190,3 +181,7 @@ def _agrees(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]
         one.shape == other.shape and torch.allclose(one, other, rtol=tolerance, atol=tolerance)
         for one, other in zip(made, judge(loaded, rows), strict=True)
     )
+
+
+def _end(loaded: Loaded) -> int:
+    return int(loaded.config.eos_token_id)

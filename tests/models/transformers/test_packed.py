@@ -34,14 +34,16 @@ def rows_of(model: TransformersModel, lengths: list[int]) -> list[Framed]:
     return [frame.row([5 + (n * 31 + i * 7) % (size - 5) for i in range(n)], [9, 11]) for n in lengths]
 
 
-@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
-@pytest.mark.parametrize("head", list(TASKS))
+BUILDS = [(family, head) for family in ("bert", "distilbert", "roberta") for head in TASKS] + [("bart", "sequence")]
+
+
+@pytest.mark.parametrize(("family", "head"), BUILDS)
 @few
 @given(lengths=lengths)
 def test_packed_rows_equal_padded_ones(tiny: Build, family: str, head: str, lengths: list[int]) -> None:
     model, loaded = loaded_of(tiny, family, head)
     rows = rows_of(model, lengths)
-    assert packed.fits(loaded, say_padded)
+    assert packed.fits(loaded, rows, say_padded)
     alone = [say_padded(loaded, [row])[0] for row in rows]
     for made in (packed.say(loaded, rows), run(loaded, rows)):
         for one, wanted in zip(made, alone, strict=True):
@@ -49,10 +51,17 @@ def test_packed_rows_equal_padded_ones(tiny: Build, family: str, head: str, leng
             assert torch.allclose(one, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["deberta_v2", "bart", "t5"])
+@pytest.mark.parametrize("family", ["deberta_v2", "t5", "llama"])
 def test_other_builds_are_padded(tiny: Build, family: str) -> None:
     _, loaded = loaded_of(tiny, family, "sequence")
-    assert not packed.fits(loaded, say_padded)
+    assert not packed.fits(loaded, [], say_padded)
+
+
+def test_rows_without_their_end_token_are_not_packed_for_bart(tiny: Build) -> None:
+    model, loaded = loaded_of(tiny, "bart", "sequence")
+    (row,) = rows_of(model, [7])
+    assert packed.fits(loaded, [row], say_padded)
+    assert not packed.fits(loaded, [Framed([*row.ids, 9], None)], say_padded)
 
 
 def _other_order(loaded: Loaded) -> None:
@@ -91,7 +100,7 @@ def test_a_build_whose_parts_do_not_add_up_is_padded(tiny: Build, change: Callab
     """What a new release of transformers may do to the parts must show in speed only."""
     model, loaded = loaded_of(tiny, "bert", "sequence", seed=seed)
     change(loaded)
-    assert not packed.fits(loaded, say_padded)
+    assert not packed.fits(loaded, [], say_padded)
     rows = rows_of(model, [3, 9, 3])
     alone = [say_padded(loaded, [row])[0] for row in rows]
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(run(loaded, rows), alone, strict=True))
