@@ -106,7 +106,8 @@ class Demands:
 
 
 def _start(stated: Any, config: Any) -> int:
-    known = (stated.decoder_start_token_id, config.decoder_start_token_id, stated.bos_token_id, config.bos_token_id)
+    names = ("decoder_start_token_id", "bos_token_id")
+    known = [getattr(source, name, None) for name in names for source in (stated, config)]
     return next((int(token) for token in known if token is not None), 0)
 
 
