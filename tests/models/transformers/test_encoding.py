@@ -10,7 +10,7 @@ from flowchain.excerpt import Excerpt, concatenate
 from flowchain.models.transformers.encoding import encode, specials_of, tokenise
 from flowchain.models.transformers.frame import frame_of
 from flowchain.models.transformers.loading import Tokenizing
-from tests.models.transformers.texts import any_text, with_specials
+from tests.models.transformers.texts import any_text, few, with_specials
 from tests.tiny_models import FAMILIES, tokenizer_for
 
 TOKENIZERS = {family: Tokenizing(tokenizer_for(family)) for family in FAMILIES}
@@ -18,6 +18,7 @@ families = pytest.mark.parametrize("family", ["bert", "roberta", "deberta_v2", "
 
 
 @families
+@few
 @given(text=with_specials)
 def test_a_document_holds_no_special_token(family: str, text: str) -> None:
     tokenizing = TOKENIZERS[family]
@@ -25,6 +26,7 @@ def test_a_document_holds_no_special_token(family: str, text: str) -> None:
 
 
 @families
+@few
 @given(text=any_text)
 def test_an_ordinary_text_is_tokenised_as_the_tokenizer_does(family: str, text: str) -> None:
     tokenizing = TOKENIZERS[family]
@@ -32,6 +34,7 @@ def test_an_ordinary_text_is_tokenised_as_the_tokenizer_does(family: str, text: 
 
 
 @families
+@few
 @given(first=any_text, second=any_text.filter(bool))  # an empty second text counts as none there
 def test_the_frame_of_a_pair_is_the_tokenizers_own(family: str, first: str, second: str) -> None:
     tokenizing = TOKENIZERS[family]
@@ -43,6 +46,7 @@ def test_the_frame_of_a_pair_is_the_tokenizers_own(family: str, first: str, seco
 
 
 @families
+@few
 @given(text=with_specials)
 def test_offsets_are_in_order_and_within_the_text(family: str, text: str) -> None:
     (tokens,) = tokenise(TOKENIZERS[family], [text], has_offsets=True)

@@ -15,5 +15,5 @@ sentences = st.integers(0, len(CORPUS) - 200).flatmap(
 any_text = st.one_of(sentences, st.text(max_size=40))
 with_specials = st.lists(st.one_of(any_text, st.sampled_from(SPECIALS)), max_size=4).map("".join)
 
-few = settings(max_examples=15)
+few = settings(max_examples=max(10, settings.default.max_examples // 6))
 """For properties that run models: each example costs some forwards, and every family is its own test."""
