@@ -37,6 +37,8 @@ class CausalBatch:
         columns = max(row.tokens for row in filled)
         self._lengths = torch.tensor([row.tokens for row in filled], device=device)
         self._mask = (torch.arange(columns, device=device) >= columns - self._lengths[:, None]).long()
+        # Asked for here and not at each step, which would wait for the device.
+        self._is_padded = bool((self._lengths < columns).any())
         self._tokens = torch.tensor([prompt[-1] for prompt in prompts], device=device)
 
     def logits(self) -> torch.Tensor:
@@ -47,7 +49,7 @@ class CausalBatch:
             self._cache,
             input_ids=self._tokens[:, None],
             # Without padding no mask is the cheaper way to say the same.
-            attention_mask=None if bool(self._mask.all()) else self._mask,
+            attention_mask=self._mask if self._is_padded else None,
             position_ids=self._lengths[:, None],
             logits_to_keep=1,
         )
@@ -65,6 +67,7 @@ class CausalBatch:
         self._lengths, self._tokens = self._lengths[rows], self._tokens[rows]
         first = self._mask.shape[1] - int(self._lengths.max())
         self._mask = self._mask[rows, first:]
+        self._is_padded = bool((self._lengths < self._mask.shape[1]).any())
         for layer in self._cache.layers:
             if isinstance(layer, RoomyLayer):
                 layer.narrow(rows, first)

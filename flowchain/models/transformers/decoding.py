@@ -2,7 +2,7 @@
 
     rows waiting ──▶ batches of at most `_TOGETHER` rows, like prompts side by side
                      each step: logits ──▶ the checkpoint's demands ──▶ choice ──▶ text, stops, limits
-                     finished rows leave once they are an eighth of the batch
+                     finished rows leave once they are a quarter of the batch
 
 A row's tokens never depend on its batch except through rounding: masks hide the neighbours, noise and rules are the
 row's own. In float32 the rounding (1e-5 of a logit) has never been seen to change a token; in 16 bits it does.
@@ -30,8 +30,8 @@ _TOGETHER = {"cpu": 64, "cuda": 256, "mps": 128}
 # cuts equally well on a core; constants, so that equal requests make equal batches on every machine.
 _OVERHEAD = {"cpu": 40}
 _MOST_TOKENS = {"cpu": 4096}
-# Leaving costs a copy of the cache, about what a step costs; below an eighth it isn't earned back soon enough.
-_LEAVING = 8
+# Leaving costs a copy of the cache, about what a step costs; below a quarter it is not earned back soon enough.
+_LEAVING = 4
 
 
 class Batch(Protocol):

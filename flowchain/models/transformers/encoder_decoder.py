@@ -33,6 +33,7 @@ class Seq2SeqBatch:
         for row, state in enumerate(states):
             self._states[row, : len(state)] = state
         self._mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
+        self._is_padded = not bool(self._mask.all())
         self._cache = EncoderDecoderCache(empty(), DynamicCache())
         self._tokens = torch.tensor([start[-1] for start in starts], device=device)
 
@@ -42,7 +43,7 @@ class Seq2SeqBatch:
             self._module,
             self._cache,
             encoder_outputs=BaseModelOutput(last_hidden_state=self._states),
-            attention_mask=None if bool(self._mask.all()) else self._mask,
+            attention_mask=self._mask if self._is_padded else None,
             decoder_input_ids=self._tokens[:, None],
         )
         logits: torch.Tensor = made.logits[:, -1].float()
@@ -58,6 +59,7 @@ class Seq2SeqBatch:
         self._tokens = self._tokens[rows]
         longest = int(self._mask[rows].sum(dim=1).max())
         self._states, self._mask = self._states[rows, :longest], self._mask[rows, :longest]
+        self._is_padded = not bool(self._mask.all())
         for layer in self._cache.self_attention_cache.layers:
             if isinstance(layer, RoomyLayer):
                 layer.narrow(rows, 0)

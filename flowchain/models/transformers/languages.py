@@ -91,8 +91,10 @@ def target_tokens(
 
 def codes_of(tokenizing: Tokenizing) -> dict[str, int]:
     """Give the language codes among a tokenizer's special tokens, with their ids."""
-    found = {}
-    for token_id, token in tokenizing.tokenizer.added_tokens_decoder.items():
+    tokenizer = tokenizing.tokenizer
+    # M2M100 keeps its codes apart from its special tokens until a checkpoint lists them.
+    found = {code: int(tokenizer.get_lang_id(code)) for code in getattr(tokenizer, "lang_code_to_token", ())}
+    for token_id, token in tokenizer.added_tokens_decoder.items():
         match = _CODE.fullmatch(str(token.content))
         if match:
             found[match[1] or match[2]] = int(token_id)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import transformers
 from transformers import MBartConfig, MBartForConditionalGeneration
 
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
 from flowchain.models.transformers.languages import codes_of, target_tokens
+from flowchain.models.transformers.loading import Tokenizing
+from flowchain.models.transformers.rendering import render
 from flowchain.records import SummarizeRequest, TranslateRequest
 from tests.models.transformers.generating import WINDOW, Recorder, ids_alone, model_of
-from tests.tiny_models import Build, shake, tokenizer_for
+from tests.tiny_models import CORPUS, Build, shake, tokenizer_for
 
 TEXTS = (
     "The import statement finds a module.",
@@ -129,6 +135,64 @@ def test_an_unknown_language_is_refused_with_the_nearest(tiny: Build, code: str,
             model.translate([TranslateRequest(text="A dog.", source=source, target=target, max_tokens=3)])
         assert caught.value.field == field
         assert near in (caught.value.wanted or "")
+
+
+# ── the tokenizers that checkpoints come with ────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small SentencePiece model with the vocabularies that M2M100 and Marian keep beside theirs."""
+    sentencepiece = pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    folder = tmp_path_factory.mktemp("pieces")
+    (folder / "text").write_text(CORPUS[:60_000])
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text"), model_prefix=str(folder / "spm"), vocab_size=300, minloglevel=2
+    )
+    model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
+    words = [model.id_to_piece(at) for at in range(3, model.get_piece_size())]
+    for name, first in (("m2m", ["<s>", "<pad>", "</s>", "<unk>"]), ("marian", ["</s>", "<unk>", "<pad>", ">>fra<<"])):
+        (folder / f"{name}.json").write_text(json.dumps({word: at for at, word in enumerate([*first, *words])}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "target", "place"),
+    [
+        ("NllbTokenizer", "deu_Latn", "fra_Latn", 0),
+        ("MBart50Tokenizer", "de_DE", "fr_XX", 0),
+        ("MBartTokenizer", "de_DE", "fr_XX", -1),
+        ("M2M100Tokenizer", "de", "fr", 0),
+    ],
+)
+def test_codes_of_the_published_tokenizers(pieces: Path, kind: str, source: str, target: str, place: int) -> None:
+    """Setting the code among the ids is what setting ``src_lang`` on the tokenizer would do, without changing it."""
+    files = (str(pieces / "m2m.json"), str(pieces / "spm.model")) if kind == "M2M100Tokenizer" else ()
+    tokenizing, changed = (Tokenizing(getattr(transformers, kind)(*files)) for _ in range(2))
+    changed.tokenizer.src_lang = source
+    config = SimpleNamespace(is_encoder_decoder=True, model_type=kind, decoder_start_token_id=2, bos_token_id=0)
+    request = TranslateRequest(text="A class.", source=source, target=target, max_tokens=3)
+    ids = render(tokenizing, config, request).ids
+    assert list(ids) == changed.tokenizer("A class.")["input_ids"]
+    code = f"__{source}__" if kind == "M2M100Tokenizer" else source
+    assert tokenizing.tokenizer.convert_ids_to_tokens(ids[place]) == code
+    start, first = target_tokens(tokenizing, config, request)
+    assert start is None
+    assert first == codes_of(tokenizing)[target]
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+def test_a_marian_of_many_targets_is_told_before_the_text(pieces: Path) -> None:
+    tokenizer = transformers.MarianTokenizer(
+        *(str(pieces / name) for name in ("spm.model", "spm.model", "marian.json")), source_lang="en", target_lang="roa"
+    )
+    config = SimpleNamespace(is_encoder_decoder=True, model_type="marian", decoder_start_token_id=2, bos_token_id=0)
+    request = TranslateRequest(text="A class.", source="en", target="fra", max_tokens=3)
+    rendered = render(Tokenizing(tokenizer), config, request)
+    assert rendered.text == ">>fra<< A class."
+    assert tokenizer.convert_ids_to_tokens(rendered.ids)[0] == ">>fra<<"
+    with pytest.raises(ModelError, match="deu"):
+        render(Tokenizing(tokenizer), config, replace(request, target="deu"))
 
 
 def test_marian_has_one_pair_of_its_own(tiny: Build) -> None:
