@@ -30,6 +30,7 @@ _TOGETHER = {"cpu": 64, "cuda": 256, "mps": 128}
 # cuts equally well on a core; constants, so that equal requests make equal batches on every machine.
 _OVERHEAD = {"cpu": 40}
 _MOST_TOKENS = {"cpu": 4096}
+_CACHE_BYTES = 2 * 2**30
 # Leaving costs a copy of the cache, about what a step costs; below a quarter it is not earned back soon enough.
 _LEAVING = 4
 
@@ -56,7 +57,8 @@ def write(module: Any, rows: Sequence[Row], demands: Demands, *, columns: int | 
     ``columns``: how long a batch may become, for models whose masks are tables; None for no limit. Raises
     `ModelError` for logits that aren't numbers, and when the watch cancels.
     """
-    for members in batches(rows, columns, _TOGETHER.get(module.device.type, 64)):
+    together = _TOGETHER.get(module.device.type, 64)
+    for members in batches(rows, together=together, columns=columns, cells=_room(module) // _token_bytes(module)):
         check_cancelled(watch)
         _write_together(open_batch(module, members), members, demands, watch)
 
@@ -71,16 +73,37 @@ def open_batch(module: Any, rows: Sequence[Row]) -> Batch:
     return CausalBatch(module, prompts, cutter)
 
 
-def batches(rows: Sequence[Row], columns: int | None, together: int) -> list[list[Row]]:
-    """Cut rows into batches: equal beginnings side by side, at most *together* rows and *columns* columns each."""
+def batches(rows: Sequence[Row], *, together: int, columns: int | None, cells: int) -> list[list[Row]]:
+    """Cut rows into batches: equal beginnings side by side, each within the limits, but of one row at least.
+
+    ``together`` limits rows, ``columns`` the longest prompt and the longest reply taken together, and ``cells`` rows
+    times columns.
+    """
     made: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: (row.prompt[:16], len(row.prompt))):
         longest = max(len(row.prompt), max((len(member.prompt) for member in made[-1]), default=0)) if made else 0
         most = max(row.max_tokens, max((member.max_tokens for member in made[-1]), default=0)) if made else 0
-        if not made or len(made[-1]) == together or (columns is not None and longest + most > columns):
+        is_full = not made or len(made[-1]) == together or (len(made[-1]) + 1) * (longest + most) > cells
+        if is_full or (columns is not None and longest + most > columns):
             made.append([])
         made[-1].append(row)
     return made
+
+
+def _room(module: Any) -> int:
+    """Say how many bytes keys and values may take up: half of what is free on a GPU, elsewhere a fixed amount."""
+    if module.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(module.device)[0]) // 2
+    return _CACHE_BYTES
+
+
+def _token_bytes(module: Any) -> int:
+    """Say how many bytes the keys and values of one token take up."""
+    config = module.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_attention_heads", None) or 1
+    size = getattr(config, "head_dim", None) or getattr(config, "d_kv", None) or -(-config.hidden_size // heads)
+    layers = getattr(config, "num_hidden_layers", None) or 1
+    return int(2 * layers * (getattr(config, "num_key_value_heads", None) or heads) * size * module.dtype.itemsize)
 
 
 def _write_together(batch: Batch, rows: Sequence[Row], demands: Demands, watch: Watch | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Order:
     """What the decoder begins with, where the request decides it (a language)."""
     first: int | None = None
     """The reply's first token, where the request decides it."""
+    is_trimmed: bool = False
+    """Is white space around the reply left out?"""
 
 
 def generate(
@@ -62,13 +64,15 @@ def generate(
 def fulfil(model: TransformersModel, loaded: Loaded, orders: Sequence[Order], watch: Watch | None) -> list[TextReply]:
     """Write a reply to every order; see `generate` for the errors."""
     demands = Demands(loaded.module, loaded.tokenizer)
-    rows = [_row(loaded, demands, order, index, watch) for index, order in enumerate(orders)]
-    for row in rows:
-        check_window(model.name, model.window, len(row.prompt), row.max_tokens)
+    for order in orders:
+        check_window(model.name, model.window, len(order.prompt), order.max_tokens)
+    special = {str(token.content): int(at) for at, token in loaded.tokenizer.added_tokens_decoder.items()}
+    rows = [_row(loaded, demands, special, order, index, watch) for index, order in enumerate(orders)]
     with torch.inference_mode():
         together = [row for row in rows if row.chooser.sampling.num_beams == 1 and is_batchable(loaded.module)]
         columns = model.window.tokens if model.window.is_shared else None
-        write(loaded.module, together, demands, columns=columns, watch=watch)
+        if together:
+            write(loaded.module, together, demands, columns=columns, watch=watch)
         for row in rows:
             if row.finish is None:
                 write_alone(loaded.module, row, watch)
@@ -110,10 +114,11 @@ def check_window(name: str, window: Window, prompt_tokens: int, max_tokens: int)
         )
 
 
-def _row(loaded: Loaded, demands: Demands, order: Order, index: int, watch: Watch | None) -> Row:
+def _row(
+    loaded: Loaded, demands: Demands, special: Mapping[str, int], order: Order, index: int, watch: Watch | None
+) -> Row:
     if any(not stop for stop in order.stop):
         raise ModelError("An empty stop would end every text at once.", field="stop", got="''", wanted="characters")
-    special = {str(token.content): int(at) for at, token in loaded.tokenizer.added_tokens_decoder.items()}
     return Row(
         index=index,
         prompt=order.prompt,
@@ -124,6 +129,7 @@ def _row(loaded: Loaded, demands: Demands, order: Order, index: int, watch: Watc
         stops=order.stop,
         stop_ids=frozenset(special[stop] for stop in order.stop if stop in special),
         is_watched=watch is not None,
+        is_trimmed=order.is_trimmed,
         start=order.start or demands.start,
         first=demands.forced_first if order.first is None else order.first,
         is_ended_by_force=demands.is_ended_by_force,

@@ -28,6 +28,8 @@ class Row:
     stop_ids: frozenset[int] = frozenset()
     """Stop strings that are special tokens: decoding leaves them out, so they are met as ids."""
     is_watched: bool = False
+    is_trimmed: bool = False
+    """Is white space around the reply left out, also while it is streamed?"""
     start: tuple[int, ...] = ()
     """What an encoder–decoder's decoder begins with."""
     first: int | None = None
@@ -39,6 +41,9 @@ class Row:
     """Tokens so far, end and stop tokens included."""
     finish: FinishReason | None = None
     _transcript: Transcript | None = None
+    _has_spoken: bool = False
+    _blank: str = ""
+    """White space that is shown only if something follows it."""
 
     def __post_init__(self) -> None:
         if self.stops or self.is_watched:
@@ -48,9 +53,11 @@ class Row:
     def text(self) -> str:
         """The reply's text, trimmed at its stop."""
         if self._transcript is not None:
-            return self._transcript.text
-        has_end = bool(self.ids) and self.ids[-1] in self.ends | self.stop_ids
-        return text_of(self.ids[:-1] if has_end else self.ids, self.decode)
+            text = self._transcript.text
+        else:
+            has_end = bool(self.ids) and self.ids[-1] in self.ends | self.stop_ids
+            text = text_of(self.ids[:-1] if has_end else self.ids, self.decode)
+        return text.strip() if self.is_trimmed else text
 
     def accept(self, token: int) -> None:
         """Take the next token and see whether it is the last."""
@@ -74,8 +81,17 @@ class Row:
         """Pass on what can be shown and was not shown before."""
         if self._transcript is not None:
             piece = self._transcript.take(is_last=self.finish is not None)
+            if self.is_trimmed:
+                piece = self._without_blanks(piece)
             if piece:
                 watch.text(self.index, piece)
+
+    def _without_blanks(self, piece: str) -> str:
+        grown = self._blank + piece if self._has_spoken else piece.lstrip()
+        shown = grown.rstrip()
+        self._blank = grown[len(shown) :]
+        self._has_spoken = self._has_spoken or bool(shown)
+        return shown
 
 
 def advance(rows: Sequence[Row], tokens: Sequence[int], watch: Watch | None) -> None:

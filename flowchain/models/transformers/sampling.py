@@ -33,7 +33,7 @@ _SECOND = 0x94D049BB133111EB
 _BITS = 53  # as many as a float64 holds exactly
 # Between the least and the greatest noise that 53 bits can make: -log(-log(2**-54)) and -log(-log(1 - 2**-54)).
 _REACH = math.log(-math.log(2.0**-54)) - math.log(2.0**-54)
-# Above this many survivors a sort costs more than noise for the whole vocabulary.
+# How many of the best are looked at before the whole vocabulary is.
 _FEW = 1024
 
 
@@ -103,19 +103,25 @@ def survivors(scores: torch.Tensor, top_k: int, top_p: float) -> tuple[torch.Ten
     least one is kept (as transformers' warpers do it, in that order).
     """
     vocabulary = scores.shape[-1]
+    # Ordering a whole vocabulary costs more than a step of a small model; the few best are nearly always enough.
+    few = min(_FEW, vocabulary)
     if 0 < top_k < vocabulary:
         kept, ids = scores.topk(top_k, dim=-1)
+        total = kept.logsumexp(dim=-1, keepdim=True)
     elif top_p < 1:
-        kept, ids = scores.sort(dim=-1, descending=True)
+        kept, ids = scores.topk(few, dim=-1)
+        total = scores.logsumexp(dim=-1, keepdim=True)
+        if bool(((kept - total).exp().sum(dim=-1) < top_p).any()):
+            kept, ids = scores.sort(dim=-1, descending=True)
     else:
         reachable = int((scores > scores.max(dim=-1, keepdim=True).values - _REACH).sum(dim=-1).max())
-        if reachable > _FEW:
+        if reachable > few:
             return scores, torch.arange(vocabulary, device=scores.device).expand_as(scores)
-        kept, ids = scores.topk(min(reachable, vocabulary), dim=-1)
+        kept, ids = scores.topk(reachable, dim=-1)
+        return kept, ids
     if top_p < 1:
-        chances = kept.softmax(dim=-1)
-        before = chances.cumsum(dim=-1) - chances
-        outside = before >= top_p
+        chances = (kept - total).exp()
+        outside = chances.cumsum(dim=-1) - chances >= top_p
         outside[:, 0] = False
         kept = kept.masked_fill(outside, -math.inf)
     return kept, ids

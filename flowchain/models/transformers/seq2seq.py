@@ -21,12 +21,16 @@ def summarize(
 ) -> list[SummaryReply]:
     """Shorten each text, in the model's own words (``quotes`` is None). Raises `ModelError` as `generate` does."""
     orders = [
-        Order(prompt=render(model.tokenizing(), model.config, request).ids, max_tokens=request.max_tokens)
+        Order(
+            prompt=render(model.tokenizing(), model.config, request).ids,
+            max_tokens=request.max_tokens,
+            is_trimmed=True,
+        )
         for request in requests
     ]
     return [
         SummaryReply(
-            text=reply.text.strip(),
+            text=reply.text,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,
             reply_tokens=reply.reply_tokens,
@@ -49,14 +53,7 @@ def translate(
                 max_tokens=request.max_tokens,
                 start=start,
                 first=first,
+                is_trimmed=True,
             )
         )
-    return [
-        TextReply(
-            text=reply.text.strip(),
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.prompt_tokens,
-            reply_tokens=reply.reply_tokens,
-        )
-        for reply in fulfil(model, loaded, orders, watch)
-    ]
+    return fulfil(model, loaded, orders, watch)

@@ -50,7 +50,7 @@ def test_a_batch_equals_generate_one_at_a_time(tiny: Build, family: str, batch: 
         assert reply.reply_tokens <= request.max_tokens
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neo", "llama", "t5", "bart"])
 @few
 @given(batch=batches, seed=st.integers(0, 2**63 - 1), order=st.randoms(use_true_random=False))
 def test_a_reply_depends_on_its_request_alone(
