@@ -33,7 +33,6 @@ def shared_prefixes(prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], i
                 groups[-1] = ([*members, index], common)
                 continue
         groups.append(([index], 0))
-    # A group of one was only a candidate.
     return groups
 
 
