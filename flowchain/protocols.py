@@ -28,7 +28,11 @@ from flowchain.records import TASKS, Reply, Request
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How many tokens a model can take, and who says so."""
+    """How many tokens a model can take, and who says so.
+
+    >>> Window(tokens=1024, origin="config.n_positions").is_shared
+    True
+    """
 
     tokens: int
     """Longest prompt, special tokens included."""

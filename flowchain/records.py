@@ -29,7 +29,13 @@ class Value(BaseModel):
 
 
 class Source(Value):
-    """Where a span stands: document number within the given list (0 for a single text), start and end characters."""
+    """Where a span stands: document number within the given list (0 for a single text), start and end characters.
+
+    >>> documents = ["It ran.", "Ada wrote it in 1843."]
+    >>> source = Source(document=1, start=16, end=20)
+    >>> documents[source.document][source.start : source.end]
+    '1843'
+    """
 
     document: int
     start: int
@@ -54,7 +60,12 @@ class AnswerSpan(Value):
 
 
 class Classification(Value):
-    """A label with its score, and all labels' scores from best to worst."""
+    """A label with its score, and all labels' scores from best to worst.
+
+    >>> found = Classification(label="travel", score=0.99, scores={"travel": 0.99, "cooking": 0.01})
+    >>> list(found.scores)
+    ['travel', 'cooking']
+    """
 
     label: str
     score: float
@@ -62,7 +73,13 @@ class Classification(Value):
 
 
 class Entity(Value):
-    """A named entity: characters *start* … *end* of the text."""
+    """A named entity: characters *start* … *end* of the text.
+
+    >>> text = "Ada Lovelace wrote it."
+    >>> entity = Entity(text="Ada Lovelace", label="PER", start=0, end=12, score=0.9)
+    >>> text[entity.start : entity.end] == entity.text
+    True
+    """
 
     text: str
     label: str
@@ -72,7 +89,12 @@ class Entity(Value):
 
 
 class Failure(Value):
-    """Stands in for the value of a row that failed, under ``on_error="keep"``."""
+    """Stands in for the value of a row that failed, under ``on_error="keep"``.
+
+    >>> values = ["fine", Failure(index=1, error=ValueError("no text"))]
+    >>> [value.index for value in values if isinstance(value, Failure)]
+    [1]
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -81,7 +103,11 @@ class Failure(Value):
 
 
 class Message(Value):
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    >>> Message(role="user", content="Who wrote it?").role
+    'user'
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -37,6 +38,16 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_every_public_name_is_in_the_reference() -> None:
     shown = re.findall(r"^::: flowchain\.(\w+)$", (DOCS / "reference.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(shown) == sorted(flowchain.__all__)
+
+
+def test_docstring_sessions_are_shown_as_code() -> None:
+    pytest.importorskip("griffe", reason="the documentation's tools are not installed")
+    place = ROOT / ".zensical" / "docstrings.py"
+    module = ModuleType(place.stem)
+    exec(compile(place.read_text("utf-8"), str(place), "exec"), vars(module))
+    assert doctest.testmod(module).failed == 0
+    session = ">>> 1 + 1\n2"
+    assert vars(module)["fenced"](f"Say it.\n\n{session}") == f"Say it.\n\n```pycon\n{session}\n```"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
