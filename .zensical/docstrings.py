@@ -14,18 +14,7 @@ SESSION = re.compile(r"^( *)>>> .*(?:\n(?! *$).*)*", re.MULTILINE)
 
 
 def fenced(text: str) -> str:
-    """Put fences around every session.
-
-    >>> print(fenced("Say it.\\n\\n>>> 1 + 1\\n2\\n\\nMore."))
-    Say it.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    <BLANKLINE>
-    More.
-    """
+    """Put fences around every session, each from its first `>>>` to the next empty line."""
     return SESSION.sub(lambda match: f"{match[1]}```pycon\n{match[0]}\n{match[1]}```", text)
 
 

@@ -45,7 +45,6 @@ def test_docstring_sessions_are_shown_as_code() -> None:
     place = ROOT / ".zensical" / "docstrings.py"
     module = ModuleType(place.stem)
     exec(compile(place.read_text("utf-8"), str(place), "exec"), vars(module))
-    assert doctest.testmod(module).failed == 0
     session = ">>> 1 + 1\n2"
     assert vars(module)["fenced"](f"Say it.\n\n{session}") == f"Say it.\n\n```pycon\n{session}\n```"
 
