@@ -131,6 +131,7 @@ def forked(work: Callable[[], object]) -> int:
     child = os.fork()
     if child:
         return child
+    signal.alarm(300)  # a child that hangs ends by itself
     status = 1
     try:
         work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import threading
 from contextlib import closing
@@ -162,6 +163,7 @@ def test_a_store_lives_through_a_fork(path: Path) -> None:
         for part in range(1, 6):
             child = os.fork()
             if child == 0:
+                signal.alarm(60)  # a child that hangs ends by itself
                 try:
                     mine = [asked(part * 10 + number) for number in range(10)]
                     for number, one in enumerate(mine):
