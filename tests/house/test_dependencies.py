@@ -15,6 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 IMPORTED_AS = {"beautifulsoup4": "bs4", "protobuf": "google", "python-docx": "docx"}
 # Loaded by transformers on our behalf, or part of a library that we do import.
 UNSEEN = {"protobuf", "safetensors", "sentencepiece", "tokenizers"}
+# Declared for rooms that are not built yet; an entry goes when its room comes, and the test below sees to it.
+AHEAD = {"openai", "ray"}
 # They come with pydantic, whose public types are made of them.
 WITH_PYDANTIC = {"annotated_types", "pydantic_core", "typing_extensions"}
 
@@ -34,9 +36,9 @@ CORE = modules(PROJECT["dependencies"])
 EXTRAS = {extra: modules(needed) for extra, needed in PROJECT["optional-dependencies"].items()}
 
 
-def imports() -> Iterator[tuple[Path, str]]:
-    """Every third-party module that a file of the package imports, wherever in the file."""
-    for path in sorted((ROOT / "flowchain").rglob("*.py")):
+def imports(*folders: str) -> Iterator[tuple[Path, str]]:
+    """Every third-party module that a file of these folders imports, wherever in the file."""
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for statement in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(statement, ast.Import):
                 names = [alias.name for alias in statement.names]
@@ -53,13 +55,13 @@ def imports() -> Iterator[tuple[Path, str]]:
 
 def test_what_is_imported_is_declared() -> None:
     declared = CORE.union(WITH_PYDANTIC, *EXTRAS.values())
-    assert {(str(path), name) for path, name in imports() if name not in declared} == set()
+    assert {(str(path), name) for path, name in imports("flowchain") if name not in declared} == set()
 
 
 def test_what_is_declared_is_imported() -> None:
-    used = {name for _, name in imports()}
+    used = {name for _, name in imports("flowchain", "examples")}
     unseen = {IMPORTED_AS.get(name, name) for name in UNSEEN}
-    assert CORE.union(*EXTRAS.values()) - unseen - used == set()
+    assert CORE.union(*EXTRAS.values()) - unseen - used == AHEAD
 
 
 def test_an_extra_named_in_an_error_exists() -> None:
