@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Generic, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, SkipValidation
+from typing_extensions import TypeVar
 
 from flowchain.errors import Problem
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.types import describe
 from flowchain.records import AnswerSpan, Classification, Entity, Message, Task
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+Reply_co = TypeVar("Reply_co", covariant=True, default=str)
 
 MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -177,7 +178,7 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
         return problems
 
 
-class Generate(Sampled[T], Generic[T]):
+class Generate(Sampled[Reply_co], Generic[Reply_co]):
     """Continue a prompt; with ``output_type``, give a pydantic object of that type.
 
     >>> import flowchain as fc
@@ -189,20 +190,10 @@ class Generate(Sampled[T], Generic[T]):
     task: ClassVar[Task] = "generate"
 
     prompt: str | Ref[str]
-    output_type: Any = None
+    output_type: Annotated[type[Reply_co] | None, SkipValidation] = None
     """A pydantic model class: the reply is validated against it, and asked for again where it does not fit."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often to ask where a reply does not fit ``output_type``."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __init__(self: Generate[str], *, prompt: str | Ref[str], **settings: Any) -> None: ...
-        @overload
-        def __init__(
-            self: Generate[T], *, prompt: str | Ref[str], output_type: type[T], **settings: Any
-        ) -> None: ...
-        def __init__(self, **fields: Any) -> None: ...
 
     @property
     def value_type(self) -> Any:

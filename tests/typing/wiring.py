@@ -92,7 +92,7 @@ fc.Summarize(text=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgument
 fc.Summarize(text=question, max_tokens="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Summarize(txet=question)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 fc.Summarize(text=question, max_length=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-fc.Generate(prompt=question, max_length=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+fc.Generate(prompt=question, max_length=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 fc.Summarize()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 fc.Answer(question=documents, context=notes)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Answer(question=question, context=number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
