@@ -1,1 +1,90 @@
-"""Declarative chains of language-model work."""
+"""Declarative chains of language-model work: typed nodes, checked before a model is loaded, run in full batches.
+
+    import flowchain as fc
+
+    documents = fc.Input("documents", list[str])
+    question = fc.Input("question", str)
+    notes = fc.Each(documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200))
+    chain = fc.Chain(fc.Answer(question=question, context=notes))
+    span = chain.run(documents=texts, question="Who may raise StopIteration?")
+"""
+
+from flowchain.chain import Chain
+from flowchain.engine.retry import Retry
+from flowchain.engine.settings import Settings
+from flowchain.errors import (
+    ChainError,
+    ChainFileError,
+    FlowchainError,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    NodeError,
+    Problem,
+    ServerError,
+    StoreError,
+)
+from flowchain.models.extractive import ExtractiveModel
+from flowchain.models.transformers import TransformersModel
+from flowchain.nodes.control import Choose, Each, Fallback, Repeat
+from flowchain.nodes.function import node
+from flowchain.nodes.ref import Node, Ref
+from flowchain.nodes.tasks import (
+    Answer,
+    Chat,
+    Classify,
+    Embed,
+    Extract,
+    FewShot,
+    Generate,
+    Summarize,
+    Translate,
+)
+from flowchain.nodes.text import Input, Join, PromptTemplate, Split
+from flowchain.protocols import Window
+from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Source
+
+__all__ = [
+    "Answer",
+    "AnswerSpan",
+    "Chain",
+    "ChainError",
+    "ChainFileError",
+    "Chat",
+    "Choose",
+    "Classification",
+    "Classify",
+    "Each",
+    "Embed",
+    "Entity",
+    "Extract",
+    "ExtractiveModel",
+    "Failure",
+    "Fallback",
+    "FewShot",
+    "FlowchainError",
+    "Generate",
+    "Input",
+    "InputError",
+    "Join",
+    "Message",
+    "MissingExtraError",
+    "ModelError",
+    "Node",
+    "NodeError",
+    "Problem",
+    "PromptTemplate",
+    "Ref",
+    "Repeat",
+    "Retry",
+    "ServerError",
+    "Settings",
+    "Source",
+    "Split",
+    "StoreError",
+    "Summarize",
+    "TransformersModel",
+    "Translate",
+    "Window",
+    "node",
+]

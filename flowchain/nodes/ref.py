@@ -118,6 +118,10 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     Raises:
         ChainError: at construction, naming every field of this node that is missing, unknown, of the wrong type
             or out of range, and every reference of the wrong type.
+
+    >>> import flowchain as fc
+    >>> isinstance(fc.Summarize(text=fc.Input("text", str)), fc.Node)
+    True
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
@@ -162,6 +166,8 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        # pydantic gives every frozen subclass a hash by value, whatever the base says.
+        cls.__hash__ = object.__hash__  # type: ignore[method-assign]
         for base in cls.__mro__:
             generic = base.__dict__.get("__pydantic_generic_metadata__")
             if generic and generic["args"] and not isinstance(generic["args"][0], TypeVar):

@@ -25,6 +25,7 @@ MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
+OnEmpty = Literal["error", "skip"]
 Overflow = Literal["error", "split", "summarize", "tail"]
 
 MOST_STOPS = 64
@@ -59,6 +60,8 @@ class Summarize(TaskNode[str]):
     """A question or topic the summary should serve; ahead of an `Answer`, always give its question."""
     max_tokens: MaxTokens = 200
     """Upper bound of the summary, in the model's own tokens."""
+    on_empty: OnEmpty = "error"
+    """What to do with a text without words: refuse it, or give ``""`` without asking a model."""
 
 
 class Answer(TaskNode[AnswerSpan]):
@@ -81,6 +84,8 @@ class Answer(TaskNode[AnswerSpan]):
     """May the answer be ``""`` where the texts seem to hold none?"""
     max_tokens: MaxTokens = 64
     """Longest answer of a generative model, in its tokens; extractive readers quote a span."""
+    on_empty: OnEmpty = "error"
+    """What to do with texts without words: refuse them, or read the others (none: the empty answer)."""
 
 
 class Classify(TaskNode[Classification]):

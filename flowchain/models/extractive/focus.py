@@ -22,10 +22,10 @@ from flowchain.models.extractive.index import TextIndex
 from flowchain.models.extractive.lexicon import FUNCTION_WORDS
 from flowchain.models.extractive.words import term, terms
 
-_K1 = 1.2
-_B = 0.6
-_PARAGRAPH = 0.25
-_NEIGHBOUR = 0.15
+_K1 = 0.9
+_B = 0.4
+_PARAGRAPH = 0.5
+_NEIGHBOUR = 0.3
 _BIGRAM = 0.35
 _COVERAGE = 2.0
 _FUNCTION_TERMS = frozenset(term(word) for word in FUNCTION_WORDS)

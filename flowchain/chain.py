@@ -1,0 +1,324 @@
+"""A chain: a declaration, checked and run. Each verb here composes the floors below it and decides nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from flowchain.engine.settings import SETTING_NAMES, Settings
+from flowchain.errors import ChainError, Problem, shown
+from flowchain.nodes.ref import Node, Ref
+from flowchain.records import Failure
+
+if TYPE_CHECKING:
+    import networkx
+
+    from flowchain.engine.executor import Executor
+    from flowchain.events import Event
+    from flowchain.graph.build import Scope
+    from flowchain.graph.check import Report
+    from flowchain.nodes.tasks import TaskNode
+    from flowchain.observe.trace import Run
+    from flowchain.protocols import Model
+
+T_co = TypeVar("T_co", covariant=True)
+OnError = Literal["raise", "keep"]
+
+_DEFAULTS = Settings()
+
+
+class Chain(Generic[T_co]):
+    """What computes a node's value from inputs; immutable, and safe to run from many threads at once.
+
+    Args:
+        output: the node whose value is wanted; all it needs is found through its references.
+        name: what to call the chain in messages; default: the output's name.
+        settings: defaults of all running calls.
+
+    Raises:
+        ChainError: two nodes of one name, two inputs of one name, or a body's item used outside its body.
+
+    >>> import flowchain as fc
+    >>> text = fc.Input("text", str)
+    >>> chain = fc.Chain(fc.PromptTemplate("Dear {who}", values={"who": text}))
+    >>> chain.run(text="Ada")
+    'Dear Ada'
+    >>> chain.batch([{"text": "Ada"}, {"text": "Grace"}])
+    ['Dear Ada', 'Dear Grace']
+    """
+
+    def __init__(self, output: Ref[T_co], *, name: str | None = None, settings: Settings = _DEFAULTS) -> None:
+        if not isinstance(output, Node):
+            fix = "Pass the node whose value you want."
+            raise ChainError.of([Problem("chain", "output", shown(output), "a node", fix)])
+        from flowchain.graph.build import build
+
+        self._scope: Scope = build(output)
+        self._settings = settings
+        self.name: str = name or self._scope.names[output]
+        self._executor: Executor | None = None
+        self._quick: Callable[[Mapping[str, Any]], Any] | None = None
+        self._input_names: frozenset[str] | None = None
+
+    # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def output(self) -> Node[Any]:
+        """The node whose value the chain gives."""
+        return self._scope.output
+
+    @property
+    def nodes(self) -> dict[str, Node[Any]]:
+        """Every declaration by its full name, those inside bodies included."""
+        return {inner.full_name(node): node for inner, node in self._scope.walk()}
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The type of every input by name."""
+        from flowchain.nodes.text import Input
+
+        return {node.name: node.type for _, node in self._scope.walk() if isinstance(node, Input)}
+
+    @property
+    def graph(self) -> networkx.DiGraph[str]:
+        """The chain as a networkx graph: node names with their ``declaration``, edges with the ``field``."""
+        from flowchain.graph.build import digraph
+
+        return digraph(self._scope)
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The model of every node that asks one."""
+        executor = self._prepared()
+        return {step.name: model for step, model in executor.models(self._settings).items()}
+
+    def check(self, models: Mapping[str, Any] | None = None, *, strict: bool = False) -> Report:
+        """Find everything that is wrong, before weights are loaded or anything is sent.
+
+        Args:
+            models: models by node name or task, as in the running calls.
+            strict: count warnings as problems.
+
+        Raises:
+            ChainError: listing every problem.
+        """
+        from flowchain.graph.check import check
+
+        settings = self._settings.changed({"models": models} if models is not None else {})
+        return check(self._scope, self.name, lambda node, name: self._model_of(node, name, settings), is_strict=strict)
+
+    # ── running it ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, **inputs: Any) -> T_co:
+        """Give the value for these inputs; settings (see `Settings`) may stand beside them.
+
+        Works inside a running event loop too, as in a notebook.
+
+        Raises:
+            InputError: inputs missing, unknown or of a wrong type, all at once.
+            ChainError: what ``check`` would find.
+            NodeError: a node failed; the cause is kept.
+        """
+        quick = self._quick
+        if quick is not None and inputs.keys() == self._input_names:
+            return quick(inputs)  # type: ignore[no-any-return]
+        given, settings = self._split(inputs)
+        with self._shown(settings) as watched:
+            return self._checked(watched).run(given, watched)  # type: ignore[no-any-return]
+
+    async def arun(self, **inputs: Any) -> T_co:
+        """Do what ``run`` does, on the running event loop."""
+        given, settings = self._split(inputs)
+        with self._shown(settings) as watched:
+            return await self._checked(watched).arun(given, watched)  # type: ignore[no-any-return]
+
+    @overload
+    def batch(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ..., **settings: Any
+    ) -> list[T_co]: ...
+    @overload
+    def batch(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["keep"], **settings: Any
+    ) -> list[T_co | Failure]: ...
+    @overload
+    def batch(
+        self, rows: Iterable[Mapping[str, Any]], *, on_error: Literal["raise"] = ..., **settings: Any
+    ) -> Iterator[T_co]: ...
+    @overload
+    def batch(
+        self, rows: Iterable[Mapping[str, Any]], *, on_error: Literal["keep"], **settings: Any
+    ) -> Iterator[T_co | Failure]: ...
+    def batch(self, rows: Any, *, on_error: OnError = "raise", **settings: Any) -> Any:
+        """Run many rows; what waits for one model goes as one batch, whichever row it came from.
+
+        A list gives a list. Any other iterable gives an iterator, which reads a bounded number of rows ahead, so that
+        rows may come from a generator that does not fit in memory, or never ends.
+
+        Args:
+            rows: mappings of input names to values.
+            on_error: ``raise`` the first row's error, or ``keep`` a `Failure` in the place of each failed row.
+            settings: see `Settings`.
+        """
+        self._check_on_error(on_error)
+        found = self._settings.changed(settings)
+        values = self._batch(rows, on_error, found)
+        return list(values) if isinstance(rows, Sequence) else values
+
+    def _batch(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[Any]:
+        with self._shown(settings) as watched:
+            yield from self._checked(watched).batch(rows, watched, on_error)
+
+    async def abatch(
+        self,
+        rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        on_error: OnError = "raise",
+        **settings: Any,
+    ) -> AsyncIterator[T_co | Failure]:
+        """Do what ``batch`` does, on the running event loop: an async iterator of values in row order."""
+        self._check_on_error(on_error)
+        with self._shown(self._settings.changed(settings)) as watched:
+            async for value in self._checked(watched).abatch(rows, watched, on_error):
+                yield value
+
+    def stream(self, **inputs: Any) -> Iterator[Event]:
+        """Run, and give the run's events as they happen, pieces of text included; the last but one has the value."""
+        given, settings = self._split(inputs)
+        yield from self._checked(settings).stream(given, settings)
+
+    async def astream(self, **inputs: Any) -> AsyncIterator[Event]:
+        """Do what ``stream`` does, on the running event loop."""
+        given, settings = self._split(inputs)
+        async for event in self._checked(settings).astream(given, settings):
+            yield event
+
+    def trace(self, **inputs: Any) -> Run[T_co]:
+        """Run, and keep what happened: every node's value, every request with its reply, times and tokens."""
+        from flowchain.observe.trace import Recorder
+
+        given, settings = self._split(inputs)
+        recorder = Recorder(self.name, given)
+        with self._shown(settings.changed({"observers": (recorder,)})) as watched:
+            value = self._checked(watched).run(given, watched)
+        return recorder.run(value)
+
+    # ── written down and drawn ───────────────────────────────────────────────────────────────────────────────────
+
+    def to_json(self) -> str:
+        """Write the chain as JSON: nodes by number, references by number; functions and models by name.
+
+        Raises:
+            ChainError: a field holds what JSON can't (a model object, a type outside the known ones).
+        """
+        from flowchain.graph.document import dump
+
+        return dump(self._scope, self.name)
+
+    @staticmethod
+    def from_json(
+        text: str, *, nodes: Sequence[Any] = (), types: Sequence[type] = (), allow: Sequence[str] = ()
+    ) -> Chain[Any]:
+        """Read a chain; nothing is imported or evaluated.
+
+        Args:
+            text: what ``to_json`` wrote.
+            nodes: the ``@fc.node`` functions the chain may use, found by their names.
+            types: pydantic models and other classes it may name as types.
+            allow: what else the file may ask for: ``"models"`` for models by name.
+
+        Raises:
+            ChainFileError: what is wrong and where.
+        """
+        from flowchain.graph.document import load
+
+        output, name = load(text, nodes=nodes, types=types, allow=allow)
+        return Chain(output, name=name)
+
+    def to_mermaid(self) -> str:
+        """Draw the chain as a mermaid flowchart, bodies as subgraphs."""
+        from flowchain.graph.draw import mermaid
+
+        return mermaid(self._scope)
+
+    def _repr_html_(self) -> str:
+        from flowchain.graph.draw import svg
+
+        return svg(self._scope, self.name)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), "text/vnd.mermaid": self.to_mermaid()}
+
+    def __repr__(self) -> str:
+        from flowchain.graph.draw import summary
+
+        return summary(self._scope, self.name)
+
+    def __copy__(self) -> Chain[T_co]:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Chain[T_co]:
+        return self  # immutable all the way down
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from flowchain.graph.document import flatten
+
+        return _rebuild, (flatten(self._scope), self.name, self._settings)
+
+    # ── composing ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _split(self, given: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
+        settings = {name: given[name] for name in given if name in SETTING_NAMES}
+        inputs = {name: value for name, value in given.items() if name not in settings} if settings else given
+        return inputs, self._settings.changed(settings)
+
+    def _check_on_error(self, on_error: str) -> None:
+        if on_error not in ("raise", "keep"):
+            fix = "'raise' ends with the first failed row; 'keep' puts a Failure in its place."
+            raise ChainError.of([Problem(self.name, "on_error", shown(on_error), "'raise' or 'keep'", fix)])
+
+    def _prepared(self) -> Executor:
+        if self._executor is None:
+            from flowchain.engine.executor import Executor
+
+            executor = Executor(self._scope, self._model_of)
+            is_quiet = not self._settings.observers and self._settings.timeout is None and not self._settings.progress
+            self._input_names = executor.inputs.name_set
+            self._quick = executor.quick() if is_quiet else None
+            self._executor = executor
+        return self._executor
+
+    def _checked(self, settings: Settings) -> Executor:
+        """Give the executor; where models are asked, first see that they can do what is asked of them."""
+        executor = self._prepared()
+        if not executor.plan.is_plain:
+            self.check(settings.models)
+        return executor
+
+    def _model_of(self, node: TaskNode[Any], name: str, settings: Settings) -> Model:
+        from flowchain.models.resolve import resolve
+
+        unknown = settings.models.keys() - self._model_keys()
+        if unknown:
+            fix = f"Name a node or a task: {', '.join(sorted(self._model_keys()))}."
+            raise ChainError.of([Problem(self.name, "models", shown(sorted(unknown)[0]), "a node or a task", fix)])
+        for key in (name, name.rpartition("/")[2]):
+            if key in settings.models:
+                return resolve(settings.models[key])
+        return resolve(node.model if node.model is not None else settings.models.get(node.task))
+
+    def _model_keys(self) -> set[str]:
+        from flowchain.records import TASKS
+
+        return {*TASKS, *self.nodes, *(name.rpartition("/")[2] for name in self.nodes)}
+
+    def _shown(self, settings: Settings) -> Any:
+        """Give the settings with a progress display among the observers, where one is wanted."""
+        from flowchain.observe.progress import watching
+
+        return watching(settings)
+
+
+def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:
+    from flowchain.graph.document import unflatten
+
+    return Chain(unflatten(flat), name=name, settings=settings)

@@ -1,0 +1,219 @@
+"""Chains without models, at the speed of a loop: one row through the steps, or many rows step by step.
+
+Where nothing waits, no event loop, task or queue is touched. A single row runs through a flat list of bound calls; the
+rows of a batch and the items of a map run by columns, each step over a whole chunk, so that the loop itself is in C
+(``map``) and a column is validated by one call. There is one loop for "nobody listens" and one for "somebody does".
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowchain.engine.failure import CAUGHT, at_item, node_error, wrong_value
+from flowchain.engine.plan import Plan, Step
+
+Loop = Callable[[list[Any]], Any]
+
+
+def compile_loop(plan: Plan) -> Loop:
+    """Bind a plain plan to a function of its input values (in the plan's order) that gives the output's value.
+
+    Slots are shared: a value's slot is taken over by a later step once its last reader has run, so that a chain of
+    100,000 nodes holds two values.
+    """
+    first, count = _shared_slots(plan)
+    program = []
+    for step in plan.steps:
+        reads = [first[slot] for slot in step.reads]
+        take: Any = reads[0] if len(reads) == 1 else _taker(reads)
+        program.append((step.call, step.validate, first[step.slot], take, step))
+    output = first[plan.output]
+    padding = [None] * (count - len(plan.inputs) - len(plan.captured) - (plan.item is not None))
+
+    def run(values: list[Any]) -> Any:
+        values += padding
+        step: Step | None = None
+        value: Any = None
+        try:
+            for call, validate, slot, take, step in program:
+                value = call(values[take]) if take.__class__ is int else call(*take(values))
+                validate(value)
+                values[slot] = value
+        except ValidationError as error:
+            raise _failed(step, value, error) from None
+        except CAUGHT as error:
+            raise node_error(step.name, error) from error  # type: ignore[union-attr]
+        return values[output]
+
+    return run
+
+
+def _failed(step: Step | None, value: Any, error: ValidationError) -> Exception:
+    assert step is not None
+    return wrong_value(step.name, step.node.value_type, value, error)
+
+
+def _taker(reads: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    if not reads:
+        return lambda values: ()
+    return itemgetter(*reads)
+
+
+def _shared_slots(plan: Plan) -> tuple[list[int], int]:
+    """Give each slot of the plan a shared one: given values first, in order, then the lowest that is free."""
+    last_reader = [-1] * plan.slot_count
+    for index, step in enumerate(plan.steps):
+        for slot in step.reads:
+            last_reader[slot] = index
+    last_reader[plan.output] = len(plan.steps)
+    shared = [-1] * plan.slot_count
+    given = given_slots(plan)
+    for position, slot in enumerate(given):
+        shared[slot] = position
+    count = len(given)
+    free: list[int] = []
+    for index, step in enumerate(plan.steps):
+        # The step's own operands are read before its value is written, so it may take over one of them.
+        free += [shared[slot] for slot in dict.fromkeys(step.reads) if last_reader[slot] == index]
+        if free:
+            shared[step.slot] = free.pop()
+        else:
+            shared[step.slot] = count
+            count += 1
+        if last_reader[step.slot] == -1:
+            free.append(shared[step.slot])
+    return shared, count
+
+
+def given_slots(plan: Plan) -> list[int]:
+    """The slots that are filled before the first step: captured values, the item, the inputs."""
+    item = [] if plan.item is None else [plan.item]
+    return [*plan.captured, *item, *(slot for _, slot in plan.inputs)]
+
+
+def run_columns(plan: Plan, given: Sequence[Sequence[Any] | itertools.repeat[Any]], count: int) -> list[Any]:
+    """Run ``count`` rows through a plain plan, step by step; values come back in row order.
+
+    A row that fails gets a `FailedRow` in its place, and the others go on without it.
+
+    Args:
+        plan: a plain plan.
+        given: a column for each of ``given_slots(plan)``.
+        count: how many rows the columns have.
+    """
+    rows = range(count)
+    columns: dict[int, Any] = dict(zip(given_slots(plan), given, strict=True))
+    failed: dict[int, Exception] = {}
+    readers_left = [len(readers) for readers in plan.readers]
+    readers_left[plan.output] += 1
+    alive = list(rows)
+    for step, check in zip(plan.steps, plan.element_validators, strict=True):
+        operands = [columns[slot] for slot in step.reads]
+        values, errors = _column(step, check, operands, len(alive))
+        for slot in step.reads:
+            readers_left[slot] -= 1
+            if not readers_left[slot]:
+                columns[slot] = ()
+        columns[step.slot] = values
+        if errors:
+            failed.update((alive[index], error) for index, error in errors.items())
+            keep = [index for index in range(len(alive)) if index not in errors]
+            alive = [alive[index] for index in keep]
+            columns = {slot: _pick(column, keep) for slot, column in columns.items()}
+    output = columns[plan.output]
+    if isinstance(output, itertools.repeat):
+        output = list(itertools.islice(output, len(alive)))
+    if not failed:
+        return output if isinstance(output, list) else list(output)
+    merged: list[Any] = [None] * count
+    for index, value in zip(alive, output, strict=True):
+        merged[index] = value
+    for index, error in failed.items():
+        merged[index] = FailedRow(error)
+    return merged
+
+
+class FailedRow:
+    """Stands in a column for the value of a row that failed."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _pick(column: Any, keep: list[int]) -> Any:
+    if isinstance(column, itertools.repeat) or not column:
+        return column
+    return [column[index] for index in keep]
+
+
+def _column(
+    step: Step, check: Callable[[Any], Any], operands: list[Any], count: int
+) -> tuple[list[Any], dict[int, Exception]]:
+    call = step.call
+    values: list[Any] = []
+    errors: dict[int, Exception] = {}
+    # Iterators, not columns: after an error the map is taken up again behind the row that failed.
+    iterators = [iter(operand) for operand in operands] or [iter(range(count))]
+    work = map(call, *iterators) if operands else (call() for _ in iterators[0])
+    while len(values) < count:
+        try:
+            values.extend(work)
+            if len(values) < count:
+                # A function that raises StopIteration would end the column in silence.
+                raise RuntimeError("the function raised StopIteration")
+        except CAUGHT as error:
+            errors[len(values)] = node_error(step.name, error, cause=error)
+            values.append(None)
+            if not operands:
+                work = (call() for _ in iterators[0])
+    if errors:
+        return values, errors
+    try:
+        check(values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            index = int(detail["loc"][0])
+            if index not in errors:
+                errors[index] = wrong_value(step.name, step.node.value_type, values[index], error)
+    return values, errors
+
+
+def map_body(body: Plan, items: Sequence[Any], captured: Sequence[Any]) -> list[Any]:
+    """Run a plain body over every item, by columns; the first item that fails decides.
+
+    Raises:
+        NodeError: naming the node inside the body and the item's number.
+    """
+    given: list[Any] = [itertools.repeat(value) for value in captured]
+    if body.item is not None:
+        given.append(items)
+    values = run_columns(body, given, len(items))
+    for index, value in enumerate(values):
+        if value.__class__ is FailedRow:
+            raise at_item(value.error, index)
+    return values
+
+
+def repeat_body(
+    body: Plan, until: Plan | None, max_steps: int, state: Any, captured: Sequence[Any], until_captured: Sequence[Any]
+) -> Any:
+    """Run a plain body over its own value until the state is done or the steps are used up.
+
+    ``control`` has the general loop; this one serves loops without models, where a turn should cost little more than
+    the functions in it.
+    """
+    step = compile_loop(body)
+    is_done = compile_loop(until) if until is not None else None
+    reads_state, until_reads_state = body.item is not None, until is not None and until.item is not None
+    for _ in range(max_steps):
+        state = step([*captured, state] if reads_state else [*captured])
+        if is_done is not None and is_done([*until_captured, state] if until_reads_state else [*until_captured]):
+            break
+    return state

@@ -1,0 +1,146 @@
+"""Control flow as generators over effects: maps, loops, choices, reserves and awaited functions.
+
+Each is the definition of its node: read one to know what the node does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flowchain.engine.effects import Children, Demand, Wait, Work
+from flowchain.engine.plan import Constant, Step
+from flowchain.errors import NodeError, shown
+from flowchain.excerpt import Excerpt, concatenate, cut
+from flowchain.nodes.control import Choose, Fallback, Repeat
+from flowchain.records import Classification
+
+
+def work_of(step: Step, values: tuple[Any, ...]) -> Work:
+    """Start a step that is neither plain nor a program."""
+    return _WORKS[step.kind](step, values)
+
+
+def _split(step: Step, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, tuple[Any, ...]]]:
+    """Tell a step's own arguments from the values captured for its bodies."""
+    captured: dict[str, tuple[Any, ...]] = {}
+    end = len(values) - sum(map(len, step.captured.values()))
+    own, at = values[:end], end
+    for field, slots in step.captured.items():
+        captured[field] = values[at : at + len(slots)]
+        at += len(slots)
+    return own, captured
+
+
+def _map(step: Step, values: tuple[Any, ...]) -> Work:
+    own, captured = _split(step, values)
+    items = step.call(*own)
+    if not items:
+        return []
+    result = yield Children(step.bodies["body"], items, captured["body"], is_map=True)
+    return result
+
+
+def _loop(step: Step, values: tuple[Any, ...]) -> Work:
+    own, captured = _split(step, values)
+    repeat: Repeat[Any] = step.node  # type: ignore[assignment]
+    state = step.call(*own)
+
+    def run(field: str, item: Any) -> Work:
+        found = yield Children(step.bodies[field], (item,), captured[field])
+        return found[0]
+
+    for _ in range(repeat.max_steps):
+        seen = state
+        if "keep" in step.bodies:
+            seen = yield from run("keep", state)
+        elif isinstance(repeat.keep, int):
+            seen = tail(state, repeat.keep)
+        value = yield from run("body", seen)
+        following = concatenate((state, value)) if repeat.append else value
+        if repeat.stop_when_stable and following == state:
+            return following
+        state = following
+        if "until" in step.bodies and (yield from run("until", state)):
+            return state
+    return state
+
+
+def tail(text: str, words: int) -> str:
+    """Give the end of a text, from the start of its last ``words`` words on.
+
+    >>> tail("one two three", 2)
+    'two three'
+    """
+    start = len(text)
+    for _ in range(words):
+        end = len(text[:start].rstrip())
+        if not end:
+            return text
+        start = max(text.rfind(space, 0, end) for space in " \n\t") + 1
+    return cut(text, start, len(text)) if isinstance(text, Excerpt) else text[start:]
+
+
+def _choose(step: Step, values: tuple[Any, ...]) -> Work:
+    choose: Choose[Any] = step.node  # type: ignore[assignment]
+    on = step.call(*values)
+    key = on.label if isinstance(on, Classification) else on
+    cases = list(choose.cases)
+    # By type as well: True and 1 are equal as keys.
+    found = [index for index, case in enumerate(cases) if case == key and isinstance(case, bool) == isinstance(key, bool)]
+    if not found and not choose.has_default:
+        raise NodeError(
+            f"node {step.name!r} has no case for {shown(key)}; its cases are {', '.join(map(shown, cases))}. "
+            "Add the case, or give default=….",
+            node=step.name,
+            field="cases",
+            got=shown(key),
+            wanted=", ".join(map(shown, cases)),
+            fix="Add the case, or give default=….",
+        )
+    way = step.ways[found[0] if found else -1]
+    return (yield from _take(way))
+
+
+def _take(way: int | Constant) -> Work:
+    if isinstance(way, Constant):
+        return way.value
+    found = yield Demand(way)
+    return found[0]
+
+
+def _fallback(step: Step, values: tuple[Any, ...]) -> Work:
+    fallback: Fallback[Any] = step.node  # type: ignore[assignment]
+    _, captured = _split(step, values)
+    for way in step.ways[:-1]:
+        try:
+            value = yield from _take(way)
+        except Exception:  # noqa: S112, BLE001 — this node exists to go on after any failure of a way; events tell of it
+            continue
+        if fallback.accept is None:
+            return value
+        accepted = yield Children(step.bodies["accept"], (value,), captured["accept"])
+        if accepted[0]:
+            return value
+    return (yield from _take(step.ways[-1]))
+
+
+def _await(step: Step, values: tuple[Any, ...]) -> Work:
+    result = step.call(*values)
+    if hasattr(result, "__aiter__"):
+        result = _collected(result)
+    found = yield Wait(result)
+    return found[0]
+
+
+async def _collected(stream: Any) -> list[Any]:
+    return [piece async for piece in stream]
+
+
+_WORKS: dict[str, Callable[[Step, tuple[Any, ...]], Work]] = {
+    "map": _map,
+    "loop": _loop,
+    "choose": _choose,
+    "fallback": _fallback,
+    "await": _await,
+}

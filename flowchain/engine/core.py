@@ -1,0 +1,404 @@
+"""The scheduling rules, without I/O: what may go on, what waits for whom, what a failure costs.
+
+The core holds *frames* and *tasks*. A frame is one run of a plan: a row, or one item of a map, with a value for each
+slot. A task is a step in progress: a generator that yields effects (see ``effects``) and is resumed with their replies.
+Nothing here blocks, sleeps or knows a thread; a driver moves values between the core and the world:
+
+    core.start(row) ─▶ core.advance() ─▶ core.outbox   ─▶ hosts, journal, event loop
+                            ▲                                   │
+                            └───── core.deliver(…) ◀────────────┘
+
+Invariants
+- ``advance`` goes on until every task waits, so that what waits for one model is as large a batch as can be.
+- A step runs when it has been demanded and all it reads is there; the output demands first, and Choose and Fallback
+  demand their ways as they need them. Each step runs at most once a frame.
+- A value is dropped after its last reader. Frames and tasks end with their row: nothing outlives it.
+- Order never matters for values: replies may come in any order.
+- Nothing recurses: depth lives in queues, so 100,000 steps in a line are ordinary.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowchain.engine.columns import compile_loop, given_slots
+from flowchain.engine.control import work_of
+from flowchain.engine.effects import Children, Demand, Effect, Wait, Work
+from flowchain.engine.failure import CAUGHT, at_item, node_error, wrong_value
+from flowchain.engine.plan import Plan, Step
+from flowchain.records import Reply, Request
+
+_EMPTY: Any = object()
+_WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batches, and bounded memory
+
+
+class _Failed:
+    """Stands in a slot for the value of a step that failed."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class Frame:
+    """One run of a plan."""
+
+    __slots__ = ("children", "index", "is_over", "missing", "parent", "path", "plan", "tasks", "uses_left", "values", "waiters")
+
+    def __init__(self, plan: Plan, parent: _Family | None, index: int, path: tuple[int, ...]) -> None:
+        self.plan = plan
+        self.parent = parent
+        self.index = index
+        self.path = path
+        self.values: list[Any] = [_EMPTY] * plan.slot_count
+        self.missing = [-1] * len(plan.steps)  # -1: not demanded; otherwise operands still to come
+        self.uses_left = list(plan.uses)
+        self.waiters: dict[int, list[Task]] = {}
+        self.tasks: set[Task] = set()
+        self.is_over = False
+
+
+class Task:
+    """A step in progress."""
+
+    __slots__ = ("family", "frame", "is_over", "missing", "pending", "replies", "step", "work")
+
+    def __init__(self, frame: Frame, step: Step, work: Work) -> None:
+        self.frame = frame
+        self.step = step
+        self.work = work
+        self.replies: list[Any] = []
+        self.missing = 0
+        self.pending: list[Pending] = []
+        self.family: _Family | None = None
+        self.is_over = False
+
+
+class Pending:
+    """A request on its way."""
+
+    __slots__ = ("attempt", "is_dropped", "number", "position", "request", "task")
+
+    def __init__(self, request: Request[Any], task: Task, position: int, number: int) -> None:
+        self.request = request
+        self.task = task
+        self.position = position
+        self.number = number
+        self.attempt = 1
+        self.is_dropped = False
+
+
+class _Family:
+    """The children of a task: a body, run once an item, a bounded number at a time."""
+
+    __slots__ = ("effect", "frames", "items", "task", "values")
+
+    def __init__(self, task: Task, effect: Children) -> None:
+        self.task = task
+        self.effect = effect
+        self.items = iter(effect.items)
+        self.frames: set[Frame] = set()
+        self.values: list[Any] = []
+
+
+class Core:
+    """See the module's text. ``on_step`` hears of every step that starts (value _EMPTY) or ends, where somebody listens."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        start_program: Callable[[Frame, Step, tuple[Any, ...]], Work],
+        on_step: Callable[[Frame, Step, bool, Any, Exception | None], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._start_program = start_program
+        self._on_step = on_step
+        self._ready: deque[tuple[Task, list[Any] | None, Exception | None]] = deque()
+        self._runnable: deque[tuple[Frame, int]] = deque()
+        self._rows: dict[int, Frame] = {}
+        self._loops: dict[Plan, Any] = {}
+        self._number = 0
+        self.outbox: list[Pending] = []
+        self.awaits: list[tuple[Task, Wait]] = []
+        self.finished: deque[tuple[int, Any, Exception | None]] = deque()
+
+    # ── the driver's side ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def rows_in_flight(self) -> int:
+        """How many rows have started and not finished."""
+        return len(self._rows)
+
+    def start(self, index: int, inputs: list[Any]) -> None:
+        """Begin a row with its input values, in the plan's order."""
+        frame = Frame(self._plan, None, index, (index,))
+        self._rows[index] = frame
+        for (_, slot), value in zip(self._plan.inputs, inputs, strict=True):
+            frame.values[slot] = value
+        if frame.values[self._plan.output] is not _EMPTY:
+            self._frame_done(frame, frame.values[self._plan.output], None)
+        else:
+            self._demand(frame, self._plan.output)
+
+    def advance(self) -> None:
+        """Go on with everything that can, until all wait."""
+        while True:
+            if self._runnable:
+                frame, index = self._runnable.popleft()
+                if not frame.is_over:
+                    self._run(frame, frame.plan.steps[index])
+            elif self._ready:
+                task, replies, error = self._ready.popleft()
+                if not task.is_over:
+                    self._resume(task, replies, error)
+            else:
+                return
+
+    def deliver(self, pending: Pending, reply: Reply | None, error: Exception | None) -> None:
+        """Hand over what a request brought: a reply or an error."""
+        task = pending.task
+        if pending.is_dropped or task.is_over:
+            return
+        self._answer(task, pending.position, reply, error)
+
+    def deliver_awaited(self, task: Task, value: Any, error: Exception | None) -> None:
+        """Hand over what an awaitable brought."""
+        if not task.is_over:
+            self._answer(task, 0, value, error)
+
+    def drop(self, index: int) -> None:
+        """End a row without a result: its requests are dropped, its generators closed."""
+        frame = self._rows.pop(index, None)
+        if frame is not None:
+            self._end(frame)
+
+    def close(self) -> None:
+        """End all rows."""
+        for index in list(self._rows):
+            self.drop(index)
+
+    # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _demand(self, frame: Frame, slot: int) -> None:
+        """Ask for a slot and for all it needs; what has nothing to wait for becomes runnable."""
+        plan, values, missing = frame.plan, frame.values, frame.missing
+        asked = [plan.producers[slot]]
+        while asked:
+            index = asked.pop()
+            if missing[index] != -1:
+                continue
+            absent = [read for read in plan.steps[index].reads if values[read] is _EMPTY]
+            failed = next((values[read] for read in plan.steps[index].reads if type(values[read]) is _Failed), None)
+            missing[index] = len(absent)
+            if failed is not None:
+                self._fail(frame, plan.steps[index], failed.error)
+            elif absent:
+                asked.extend(plan.producers[read] for read in absent)
+            else:
+                self._runnable.append((frame, index))
+
+    def _run(self, frame: Frame, step: Step) -> None:
+        values = tuple([frame.values[slot] for slot in step.reads])
+        if self._on_step is not None:
+            self._on_step(frame, step, False, None, None)
+        try:
+            if step.kind == "plain":
+                value = step.call(*values)
+            else:
+                starter = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
+                task = Task(frame, step, starter)
+                frame.tasks.add(task)
+                self._ready.append((task, None, None))
+                return
+        except CAUGHT as error:
+            self._fail(frame, step, node_error(step.name, error, cause=error))
+            return
+        self._succeed(frame, step, value)
+
+    def _succeed(self, frame: Frame, step: Step, value: Any) -> None:
+        try:
+            step.validate(value)
+        except ValidationError as error:
+            self._fail(frame, step, wrong_value(step.name, step.node.value_type, value, error))
+            return
+        if self._on_step is not None:
+            self._on_step(frame, step, True, value, None)
+        self._fill(frame, step, value)
+
+    def _fill(self, frame: Frame, step: Step, value: Any) -> None:
+        plan, slot = frame.plan, step.slot
+        frame.values[slot] = value
+        if slot == plan.output:
+            self._frame_done(frame, value, None)
+            return
+        self._release(frame, step)
+        for reader in plan.readers[slot]:
+            if frame.missing[reader] > 0:
+                frame.missing[reader] -= 1
+                if not frame.missing[reader]:
+                    self._runnable.append((frame, reader))
+        for task in frame.waiters.pop(slot, ()):
+            self._ready.append((task, [value], None))
+
+    def _release(self, frame: Frame, step: Step) -> None:
+        """Drop the values that the step was the last to read."""
+        for slot in step.reads:
+            frame.uses_left[slot] -= 1
+            if not frame.uses_left[slot]:
+                frame.values[slot] = None
+
+    def _fail(self, frame: Frame, step: Step, error: Exception) -> None:
+        if self._on_step is not None:
+            self._on_step(frame, step, True, None, error)
+        plan = frame.plan
+        if not plan.has_fallback:
+            self._frame_done(frame, None, error)
+            return
+        # A Fallback may go on without this value: mark what can't be computed any more, and wake who waits for it.
+        failing = [step]
+        while failing and not frame.is_over:
+            failed = failing.pop()
+            if type(frame.values[failed.slot]) is _Failed:
+                continue
+            frame.values[failed.slot] = _Failed(error)
+            if failed.slot == plan.output:
+                self._frame_done(frame, None, error)
+                return
+            failing.extend(plan.steps[reader] for reader in plan.readers[failed.slot] if frame.missing[reader] > 0)
+            for task in frame.waiters.pop(failed.slot, ()):
+                self._ready.append((task, None, error))
+
+    def _frame_done(self, frame: Frame, value: Any, error: Exception | None) -> None:
+        self._end(frame)
+        family = frame.parent
+        if family is None:
+            del self._rows[frame.index]
+            self.finished.append((frame.index, value, error))
+            return
+        family.frames.discard(frame)
+        task = family.task
+        if error is not None:
+            if family.effect.is_map:
+                error = at_item(error, frame.index)
+            self._answer(task, frame.index, None, error)
+            return
+        family.values[frame.index] = value
+        self._spawn(family)
+
+    def _end(self, frame: Frame) -> None:
+        """Stop everything that a frame has in progress."""
+        frames = [frame]
+        while frames:
+            ending = frames.pop()
+            ending.is_over = True
+            for task in ending.tasks:
+                frames.extend(self._stop(task))
+            ending.tasks.clear()
+            ending.waiters.clear()
+
+    def _stop(self, task: Task) -> Iterator[Frame]:
+        task.is_over = True
+        for pending in task.pending:
+            pending.is_dropped = True
+        try:
+            task.work.close()
+        except RuntimeError:
+            pass  # the generator that is being resumed right now ends by itself
+        return iter(task.family.frames if task.family is not None else ())
+
+    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _resume(self, task: Task, replies: list[Any] | None, error: Exception | None) -> None:
+        frame, step = task.frame, task.step
+        task.pending = []
+        try:
+            effect = task.work.throw(error) if error is not None else task.work.send(replies)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            self._leave(task)
+            self._succeed(frame, step, stop.value)
+        except CAUGHT as raised:
+            self._leave(task)
+            self._fail(frame, step, node_error(step.name, raised, cause=raised))
+        else:
+            self._take(task, effect)
+
+    def _leave(self, task: Task) -> None:
+        task.is_over = True
+        task.frame.tasks.discard(task)
+
+    def _take(self, task: Task, effect: Effect) -> None:
+        if isinstance(effect, Children):
+            task.family = _Family(task, effect)
+            self._spawn(task.family)
+        elif isinstance(effect, Demand):
+            value = task.frame.values[effect.slot]
+            if value is _EMPTY:
+                task.frame.waiters.setdefault(effect.slot, []).append(task)
+                self._demand(task.frame, effect.slot)
+            elif type(value) is _Failed:
+                self._ready.append((task, None, value.error))
+            else:
+                self._ready.append((task, [value], None))
+        elif isinstance(effect, Wait):
+            task.missing, task.replies = 1, [None]
+            self.awaits.append((task, effect))
+        else:
+            task.missing, task.replies = len(effect), [None] * len(effect)
+            for position, request in enumerate(effect):
+                pending = Pending(request, task, position, self._number)
+                self._number += 1
+                task.pending.append(pending)
+            self.outbox.extend(task.pending)
+
+    def _answer(self, task: Task, position: int, reply: Any, error: Exception | None) -> None:
+        if error is not None:
+            # The first failure decides; what its siblings still bring is not needed.
+            for pending in task.pending:
+                pending.is_dropped = True
+            if task.family is not None:
+                for frame in task.family.frames:
+                    self._end(frame)
+                task.family = None
+            self._ready.append((task, None, error))
+            return
+        task.replies[position] = reply
+        task.missing -= 1
+        if not task.missing:
+            self._ready.append((task, task.replies, None))
+
+    def _spawn(self, family: _Family) -> None:
+        """Start children as long as there is room; when the last one is done, hand their values to the task."""
+        task, effect = family.task, family.effect
+        plan, path = effect.plan, task.frame.path
+        while task.family is family and len(family.frames) < _WIDEST_MAP:
+            item = next(family.items, _EMPTY)
+            if item is _EMPTY:
+                if not family.frames:
+                    task.family = None
+                    self._ready.append((task, family.values, None))
+                return
+            index = len(family.values)
+            family.values.append(None)
+            given = [*effect.captured, item] if plan.item is not None else list(effect.captured)
+            if plan.is_plain:
+                self._run_plain(family, plan, given, index)
+                continue
+            frame = Frame(plan, family, index, (*path, index) if effect.is_map else path)
+            for slot, value in zip(given_slots(plan), given, strict=True):
+                frame.values[slot] = value
+            family.frames.add(frame)
+            self._demand(frame, plan.output)
+
+    def _run_plain(self, family: _Family, plan: Plan, given: list[Any], index: int) -> None:
+        if plan not in self._loops:
+            self._loops[plan] = compile_loop(plan)
+        try:
+            family.values[index] = self._loops[plan](given)
+        except Exception as error:
+            failure = at_item(error, index) if family.effect.is_map else error
+            self._answer(family.task, index, None, failure)

@@ -1,0 +1,174 @@
+"""Driving on an event loop: the same schedule, waiting by ``await``; and a loop of its own for sync callers."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from flowchain.engine.core import Task
+from flowchain.engine.effects import Wait
+from flowchain.engine.failure import node_error
+from flowchain.engine.hosts import Done, Piece
+from flowchain.engine.plan import Plan, Step
+from flowchain.engine.schedule import NeedRow, Pause, Row, schedule
+from flowchain.engine.session import Session
+from flowchain.engine.settings import Settings
+from flowchain.engine.world import REAL_WORLD, World
+from flowchain.protocols import Model
+
+
+class _Inbox:
+    """What came in, from any thread, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._found: deque[Done | Piece | tuple[Task, Any, Exception | None]] = deque()
+        self._event = asyncio.Event()
+
+    def put(self, found: Done | Piece) -> None:
+        """Called by hosts' threads."""
+        self._found.append(found)
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            pass  # the loop has closed: the run is over, and nobody waits for this any more
+
+    def put_awaited(self, task: Task, value: Any, error: Exception | None) -> None:
+        self._found.append((task, value, error))
+        self._event.set()
+
+    async def wait(self, timeout_s: float | None) -> None:
+        if self._found:
+            return
+        self._event.clear()
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        except TimeoutError:
+            pass  # a request is due again; the schedule knows
+
+    def take(self) -> Iterator[Done | Piece | tuple[Task, Any, Exception | None]]:
+        while self._found:
+            yield self._found.popleft()
+
+
+async def drive_async(
+    plan: Plan,
+    rows: Iterable[list[Any] | Exception] | AsyncIterable[list[Any] | Exception],
+    settings: Settings,
+    models: Mapping[Step, Model],
+    *,
+    row_count: int | None = None,
+    with_pauses: bool = False,
+    world: World = REAL_WORLD,
+) -> AsyncIterator[Row | Pause]:
+    """Do what ``drive`` does, on the running event loop; awaited functions run as tasks of it."""
+    inbox = _Inbox()
+    tasks: set[asyncio.Task[None]] = set()
+    with world.lines(list(models.values())) as lines:
+        session = Session(plan, settings, models, lines, inbox.put, world)
+        deadline = None if settings.timeout is None else world.now() + settings.timeout
+        error: BaseException | None = None
+        session.start(row_count)
+        feed = _feed(rows)
+        try:
+            steps = schedule(session, deadline)
+            found: Row | NeedRow | Pause | None = next(steps, None)
+            while found is not None:
+                if isinstance(found, NeedRow):
+                    row = await anext(feed, None)
+                    try:
+                        found = steps.send(row)
+                    except StopIteration:
+                        found = None
+                    continue
+                if isinstance(found, Row):
+                    yield found
+                else:
+                    for task, effect in session.take_awaits():
+                        running = asyncio.create_task(_await(inbox, task, effect))
+                        tasks.add(running)
+                        running.add_done_callback(tasks.discard)
+                    await inbox.wait(found.timeout_s)
+                    for came in inbox.take():
+                        if isinstance(came, (Done, Piece)):
+                            session.receive(came)
+                        else:
+                            session.core.deliver_awaited(*came)
+                    if with_pauses:
+                        yield found
+                found = next(steps, None)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            session.close(error)
+            for running in tasks:
+                running.cancel()
+            if tasks:
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _feed(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+    else:
+        for row in rows:
+            yield row
+
+
+async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
+    try:
+        value = await effect.awaitable
+    except Exception as error:
+        inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
+    else:
+        inbox.put_awaited(task, value, None)
+
+
+def drive_on_loop(make: Callable[[], AsyncIterator[Row | Pause]]) -> Iterator[Row | Pause]:
+    """Run an async drive for a sync caller, in a thread with an event loop of its own.
+
+    Works wherever the caller is, inside a running loop too; leaving early cancels the run and ends the thread.
+    """
+    found: queue.SimpleQueue[Row | Pause | BaseException | None] = queue.SimpleQueue()
+    started = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def work() -> None:
+        state["loop"], state["task"] = asyncio.get_running_loop(), asyncio.current_task()
+        started.set()
+        async for item in make():
+            found.put(item)
+
+    def body() -> None:
+        try:
+            asyncio.run(work())
+        except asyncio.CancelledError:
+            found.put(None)
+        except BaseException as error:
+            found.put(error)
+        else:
+            found.put(None)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=body, name="flowchain loop", daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        while (item := found.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        if thread.is_alive() and "loop" in state:
+            try:
+                state["loop"].call_soon_threadsafe(state["task"].cancel)
+            except RuntimeError:
+                pass  # it has just ended by itself
+            thread.join()

@@ -1,0 +1,271 @@
+"""Running a plan in each of the ways a chain can be run; chooses between the fast loops and the core."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from pydantic import ValidationError
+
+from flowchain.engine.columns import FailedRow, compile_loop, run_columns
+from flowchain.engine.failure import at_item
+from flowchain.engine.inputs import Inputs
+from flowchain.engine.listening import compile_listening_loop
+from flowchain.engine.plan import Step, compile_plan
+from flowchain.engine.schedule import Pause, Row
+from flowchain.engine.session import model_steps, needs_loop
+from flowchain.engine.settings import Settings
+from flowchain.errors import InputError
+from flowchain.events import Event
+from flowchain.graph.build import Scope
+from flowchain.nodes.tasks import TaskNode
+from flowchain.protocols import Model
+from flowchain.records import Failure
+
+OnError: TypeAlias = Literal["raise", "keep"]
+ModelOf: TypeAlias = Callable[[TaskNode[Any], str, Settings], Model]
+
+_CHUNK = 1_024  # rows of a column: long enough that the step's own cost is all that counts, short enough for the cache
+
+
+class Executor:
+    """A plan, ready to run; shared by all running calls of a chain, from any thread."""
+
+    def __init__(self, scope: Scope, model_of: ModelOf) -> None:
+        self.plan = compile_plan(scope)
+        self.inputs = Inputs(self.plan)
+        self._model_of = model_of
+        self._steps = model_steps(self.plan)
+        self._needs_loop = needs_loop(self.plan)
+        self._loop = compile_loop(self.plan) if self.plan.is_plain else None
+        self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
+
+    def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:
+        """Give a function of exactly the inputs, where nothing has to wait and nobody listens; else None."""
+        loop = self._loop
+        if loop is None:
+            return None
+        if len(self.inputs.names) != 1:
+            return lambda given: loop(self.inputs.bind(given))
+        name, validate = self.inputs.names[0], self.inputs.validators[0]
+
+        def run(given: Mapping[str, Any]) -> Any:
+            value = given[name]
+            try:
+                validate(value)
+            except ValidationError:
+                self.inputs.bind(given)
+            return loop([value])
+
+        return run
+
+    def models(self, settings: Settings) -> dict[Step, Model]:
+        """Resolve the model of every step that asks one."""
+        return {step: self._model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
+
+    # ── one row ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, given: Mapping[str, Any], settings: Settings) -> Any:
+        """Run one row and give its value."""
+        values = self._bound(given, settings)
+        if self._loop is not None and settings.timeout is None:
+            if not settings.observers:
+                return self._loop(values)
+            return self._listening_loop(values, settings.observers)  # type: ignore[misc]
+        for row in self._drive([values], settings, 1):
+            if isinstance(row, Row):
+                return _value(row)
+        raise AssertionError("a run ends with its row")
+
+    async def arun(self, given: Mapping[str, Any], settings: Settings) -> Any:
+        """Run one row on the running event loop."""
+        async for row in self._drive_async([self._bound(given, settings)], settings, 1):
+            if isinstance(row, Row):
+                return _value(row)
+        raise AssertionError("a run ends with its row")
+
+    def _bound(self, given: Mapping[str, Any], settings: Settings) -> list[Any]:
+        values = self.inputs.bind(given)
+        return self.inputs.clean(values, settings.on_bad_text) if self._steps else values
+
+    # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def batch(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[Any]:
+        """Run rows from any iterable; values in row order, a `Failure` for a failed row under ``keep``."""
+        if self._loop is not None and not settings.observers and settings.timeout is None:
+            return self._batch_by_columns(rows, on_error)
+        return self._batch_by_rows(rows, settings, on_error)
+
+    def _batch_by_rows(
+        self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError
+    ) -> Iterator[Any]:
+        source = _Source(rows)
+        count = len(rows) if isinstance(rows, Sequence) else None
+        for row in self._drive((self._row(given, settings) for given in source), settings, count):
+            if isinstance(row, Row):
+                yield _kept(row, on_error)
+        source.raise_own_error()
+
+    async def abatch(
+        self,
+        rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        settings: Settings,
+        on_error: OnError,
+    ) -> AsyncIterator[Any]:
+        """Run rows on the running event loop."""
+        count = len(rows) if isinstance(rows, Sequence) else None
+        source = rows if isinstance(rows, AsyncIterable) else _Source(rows)
+        feed: Any
+        if isinstance(source, AsyncIterable):
+            feed = (self._row(given, settings) async for given in source)
+        else:
+            feed = (self._row(given, settings) for given in source)
+        async for row in self._drive_async(feed, settings, count):
+            if isinstance(row, Row):
+                yield _kept(row, on_error)
+        if isinstance(source, _Source):
+            source.raise_own_error()
+
+    def _row(self, given: Any, settings: Settings) -> list[Any] | Exception:
+        try:
+            if not isinstance(given, Mapping):
+                fix = "Give every row as a mapping of input names to values."
+                raise InputError(f"a row is a {type(given).__name__}, not a mapping. {fix}", fix=fix)
+            return self._bound(given, settings)
+        except InputError as error:
+            return error
+
+    def _batch_by_columns(self, rows: Iterable[Mapping[str, Any]], on_error: OnError) -> Iterator[Any]:
+        source = _Source(rows)
+        feed = iter(source)
+        first = 0
+        while chunk := list(itertools.islice(feed, _CHUNK)):
+            values = self._columns(chunk)
+            if on_error == "raise" or not _has_failed(values):
+                for index, value in enumerate(values):
+                    if value.__class__ is FailedRow:
+                        raise at_item(value.error, first + index)
+                    yield value
+            else:
+                for index, value in enumerate(values):
+                    yield Failure(index=first + index, error=value.error) if value.__class__ is FailedRow else value
+            first += len(chunk)
+        source.raise_own_error()
+
+    def _columns(self, chunk: list[Any]) -> list[Any]:
+        """Run a chunk by columns; rows whose inputs are wrong are set aside first."""
+        names, count = self.inputs.names, len(chunk)
+        try:
+            columns = [[row[name] for row in chunk] for name in names]
+            is_exact = all(map(len(names).__eq__, map(len, chunk)))
+            for validate, column in zip(self.inputs.column_validators, columns, strict=True):
+                validate(column)
+        except (KeyError, TypeError, ValidationError):
+            is_exact = False
+        else:
+            if is_exact:
+                return run_columns(self.plan, columns, count)
+        bound = [self._row(row, _NO_SETTINGS) for row in chunk]
+        good = [values for values in bound if not isinstance(values, Exception)]
+        columns = [list(column) for column in zip(*good, strict=True)] if good else [[] for _ in names]
+        found = iter(run_columns(self.plan, columns, len(good)))
+        return [FailedRow(values) if isinstance(values, Exception) else next(found) for values in bound]
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stream(self, given: Mapping[str, Any], settings: Settings) -> Iterator[Event]:
+        """Run one row and give its events as they happen; leaving early cancels the run."""
+        events: deque[Event] = deque()
+        settings = settings.changed({"observers": (events.append,)})
+        failure: Exception | None = None
+        for row in self._drive([self._bound(given, settings)], settings, 1, with_pauses=True):
+            failure = row.error if isinstance(row, Row) else failure
+            while events:
+                yield events.popleft()
+        yield from events
+        if failure is not None:
+            raise failure
+
+    async def astream(self, given: Mapping[str, Any], settings: Settings) -> AsyncIterator[Event]:
+        """Do what ``stream`` does, on the running event loop."""
+        events: deque[Event] = deque()
+        settings = settings.changed({"observers": (events.append,)})
+        failure: Exception | None = None
+        async for row in self._drive_async([self._bound(given, settings)], settings, 1, with_pauses=True):
+            failure = row.error if isinstance(row, Row) else failure
+            while events:
+                yield events.popleft()
+        for event in events:
+            yield event
+        if failure is not None:
+            raise failure
+
+    # ── driving ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _drive(
+        self, rows: Iterable[Any], settings: Settings, count: int | None, *, with_pauses: bool = False
+    ) -> Iterator[Row | Pause]:
+        if self._needs_loop:
+            from flowchain.engine.drive_async import drive_on_loop
+
+            return drive_on_loop(lambda: self._drive_async(rows, settings, count, with_pauses=with_pauses))
+        from flowchain.engine.drive import drive
+
+        return drive(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
+
+    def _drive_async(
+        self, rows: Any, settings: Settings, count: int | None, *, with_pauses: bool = False
+    ) -> AsyncIterator[Row | Pause]:
+        from flowchain.engine.drive_async import drive_async
+
+        return drive_async(
+            self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses
+        )
+
+
+_NO_SETTINGS = Settings()
+
+
+class _Source:
+    """Rows from the user's iterable; an error of its own ends it, but costs no row that came before."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = rows
+        self._error: Exception | None = None
+        self._count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for row in self._rows:
+                yield row
+                self._count += 1
+        except Exception as error:
+            self._error = error
+
+    def raise_own_error(self) -> None:
+        """Raise what the iterable raised, now that all rows before it have been given."""
+        if self._error is not None:
+            raise InputError(
+                f"the rows ended with {type(self._error).__name__} at index {self._count}: {self._error}",
+                item=self._count,
+            ) from self._error
+
+
+def _has_failed(values: list[Any]) -> bool:
+    return any(value.__class__ is FailedRow for value in values)
+
+
+def _value(row: Row) -> Any:
+    if row.error is not None:
+        raise row.error
+    return row.value
+
+
+def _kept(row: Row, on_error: OnError) -> Any:
+    if row.error is None:
+        return row.value
+    if on_error == "keep":
+        return Failure(index=row.index, error=row.error)
+    raise at_item(row.error, row.index)

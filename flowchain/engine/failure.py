@@ -1,0 +1,65 @@
+"""How failures are told: the node, the item, what went in, and the user's own traceback kept short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowchain.errors import FlowchainError, NodeError, shown
+from flowchain.nodes.types import describe
+
+# What user code may raise at a node: sys.exit() or a stray GeneratorExit in a function must not end a run in silence.
+# KeyboardInterrupt and a task's cancellation are the caller's own and pass through.
+CAUGHT = (Exception, SystemExit, GeneratorExit)
+
+_LONGEST_MESSAGE = 4_000
+
+
+def node_error(node: str, error: BaseException, *, cause: BaseException | None = None) -> NodeError:
+    """Say which node failed with what; with ``cause``, keep it as if by ``raise … from cause``."""
+    if isinstance(error, NodeError):
+        return error
+    what = f"{type(error).__name__}: {_message(error)}"
+    fields: dict[str, Any] = {}
+    if isinstance(error, FlowchainError):
+        what = _message(error)
+        fields = {"field": error.field, "got": error.got, "wanted": error.wanted, "fix": error.fix}
+    made = NodeError(f"node {node!r} failed: {what}", node=node, **fields)
+    made.__cause__ = cause
+    if error.__traceback__ is not None:
+        # The first frame is the engine's own loop; what follows is the user's.
+        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+    return made
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        return "(its message can't be shown)"
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}… ({len(text):,} characters)"
+
+
+def wrong_value(node: str, wanted: Any, value: Any, error: ValidationError) -> NodeError:
+    """Say that a node's value is not of the type it declares."""
+    detail = error.errors(include_url=False)[0]
+    where = ".".join(map(str, detail["loc"]))
+    got = f"{shown(value)} ({type(value).__name__})"
+    return NodeError(
+        f"node {node!r} gave {got}, but declares {describe(wanted)}: {detail['msg']}{f' at {where}' if where else ''}",
+        node=node,
+        field="return",
+        got=got,
+        wanted=describe(wanted),
+        fix="Return what the annotation says, or correct the annotation: nothing is coerced.",
+    )
+
+
+def at_item(error: Exception, index: int) -> Exception:
+    """Add the number of the row or map item at which it happened; the innermost is the error's ``item``."""
+    if isinstance(error, FlowchainError) and error.args:
+        error.args = (f"{error.args[0]} [item {index}]",)
+        if error.item is None:
+            error.item = index
+    return error

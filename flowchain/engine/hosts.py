@@ -1,0 +1,199 @@
+"""One host per model and process: a queue, a worker thread, and one call at a time.
+
+Runs share hosts: whatever thread or event loop a request comes from, it stands in the same line. The worker lives as
+long as some run uses the model and ends with the last one, so nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
+from flowchain.engine.retry import is_transient
+from flowchain.protocols import Model
+from flowchain.records import Reply, Request
+
+
+class Done(NamedTuple):
+    """What one call of a model brought for one sender."""
+
+    batch: int
+    outcomes: list[tuple[Any, Outcome]]
+
+
+class Piece(NamedTuple):
+    """A part of a reply on its way."""
+
+    token: Any
+    text: str
+
+
+Deliver: TypeAlias = Callable[[Done | Piece], None]
+
+
+class Job(NamedTuple):
+    """A request in line."""
+
+    request: Request[Any]
+    token: Any
+    """The sender's own mark, given back with the outcome."""
+    deliver: Deliver
+    is_dropped: Callable[[], bool]
+    wants_pieces: bool = False
+
+
+_batch_numbers = itertools.count()
+
+
+class Host:
+    """The line in front of a model, and the worker that serves it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.users = 0
+        self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", ROWS))
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Put requests in line; outcomes come through ``deliver``, in the worker's thread."""
+        with self._changed:
+            for job in jobs:
+                self._waiting.add(job, job.request)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """End the worker once its present call is over; wait for that at most ``timeout_s``."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not len(self._waiting) and not self._is_closing:
+                    self._changed.wait()
+                if self._is_closing:
+                    return
+                batch = [job for job in self._waiting.take() if not job.is_dropped()]
+            if batch:
+                self._serve(batch)
+
+    def _serve(self, batch: list[Job]) -> None:
+        call = _caller(self.model, batch)
+        outcomes = answer_batch(
+            call, [job.request for job in batch], is_whole=is_transient, on_halved=self._remember_limit
+        )
+        number = next(_batch_numbers)
+        by_sender: dict[Deliver, list[tuple[Any, Outcome]]] = {}
+        for job, outcome in zip(batch, outcomes, strict=True):
+            by_sender.setdefault(job.deliver, []).append((job.token, outcome))
+        for deliver, found in by_sender.items():
+            deliver(Done(number, found))
+
+    def _remember_limit(self, rows: int) -> None:
+        self._waiting.rows = max(1, rows // 2)
+
+
+class _Watch:
+    """Passes pieces of text on, and tells the model to stop once nobody wants any of its batch."""
+
+    def __init__(self, batch: Sequence[Job]) -> None:
+        self._batch = batch
+
+    def text(self, index: int, piece: str) -> None:
+        job = self._batch[index]
+        if job.wants_pieces:
+            job.deliver(Piece(job.token, piece))
+
+    def is_cancelled(self) -> bool:
+        return all(job.is_dropped() for job in self._batch)
+
+
+def _caller(model: Model, batch: list[Job]) -> Callable[[Sequence[Request[Any]]], Sequence[Reply]]:
+    method = getattr(model, batch[0].request.task)
+    by_request = {id(job.request): job for job in batch}
+
+    def call(requests: Sequence[Request[Any]]) -> Sequence[Reply]:
+        if getattr(model, "is_watchable", False):
+            result = method(requests, watch=_Watch([by_request[id(request)] for request in requests]))
+        else:
+            result = method(requests)
+        if inspect.isawaitable(result):
+            result = asyncio.run(_awaited(result))
+        return list(result)
+
+    return call
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+class Hosts:
+    """The hosts of this process, by model object.
+
+    >>> class Echo:
+    ...     name, window = "echo", None
+    >>> hosts, model = Hosts(), Echo()
+    >>> with hosts.using([model]) as lines:
+    ...     lines[id(model)].model.name
+    'echo'
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hosts: dict[int, Host] = {}
+
+    def using(self, models: Sequence[Model]) -> _Use:
+        """Open the lines of these models for one run."""
+        return _Use(self, models)
+
+    def acquire(self, model: Model) -> Host:
+        with self._lock:
+            host = self._hosts.get(id(model))
+            if host is None:
+                host = self._hosts[id(model)] = Host(model)
+            host.users += 1
+            return host
+
+    def release(self, host: Host, timeout_s: float = 1.0) -> None:
+        with self._lock:
+            host.users -= 1
+            if host.users:
+                return
+            del self._hosts[id(host.model)]
+        host.close(timeout_s)
+
+
+class _Use:
+    def __init__(self, hosts: Hosts, models: Sequence[Model]) -> None:
+        self._hosts = hosts
+        self._models = models
+        self._lines: dict[int, Host] = {}
+
+    def __enter__(self) -> dict[int, Host]:
+        for model in self._models:
+            if id(model) not in self._lines:
+                self._lines[id(model)] = self._hosts.acquire(model)
+        return self._lines
+
+    def __exit__(self, *exc: object) -> None:
+        for host in self._lines.values():
+            self._hosts.release(host)
+
+
+HOSTS = Hosts()
+"""One set of lines a process, so that concurrent runs share batches."""

@@ -1,0 +1,127 @@
+"""What a run is given, checked before anything runs: names, types, and texts that can be sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowchain.engine.plan import Plan
+from flowchain.errors import InputError, shown
+from flowchain.nodes.function import strict_validator
+from flowchain.nodes.types import describe
+
+
+class Inputs:
+    """The inputs of a plan, with their validators bound."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.nodes = tuple(node for node, _ in plan.inputs)
+        self.names = tuple(node.name for node in self.nodes)
+        self.name_set = frozenset(self.names)
+        self.validators: tuple[Callable[[Any], Any], ...] = tuple(strict_validator(node.type) for node in self.nodes)
+        self.column_validators = tuple(strict_validator(list[node.type]) for node in self.nodes)  # type: ignore[name-defined]
+
+    def bind(self, given: Mapping[str, Any]) -> list[Any]:
+        """Put the values in the plan's order.
+
+        Raises:
+            InputError: listing every missing, unknown and wrongly typed input at once.
+        """
+        values = []
+        try:
+            for name, validate in zip(self.names, self.validators, strict=True):
+                value = given[name]
+                validate(value)
+                values.append(value)
+        except (KeyError, ValidationError):
+            return self._explain(given)
+        if len(given) != len(values):
+            return self._explain(given)
+        return values
+
+    def _explain(self, given: Mapping[str, Any]) -> list[Any]:
+        problems: list[tuple[str, str]] = []
+        values = []
+        unknown = [name for name in given if name not in self.name_set]
+        for node, validate in zip(self.nodes, self.validators, strict=True):
+            if node.name not in given:
+                if not node.is_required:
+                    values.append(node.default)
+                    continue
+                near = difflib.get_close_matches(node.name, unknown, n=1)
+                hint = f" (did you mean it by {near[0]!r}?)" if near else ""
+                problems.append((node.name, f"{node.name}: missing; wanted {describe(node.type)}{hint}"))
+                continue
+            value = given[node.name]
+            values.append(value)
+            try:
+                validate(value)
+            except ValidationError as error:
+                detail = error.errors(include_url=False)[0]
+                where = "".join(f"[{part!r}]" for part in detail["loc"])
+                got = f"{shown(value)} ({type(value).__name__})"
+                text = f"{node.name}{where}: got {got}, wanted {describe(node.type)}. {_hint(value, node.type)}"
+                problems.append((node.name, text))
+        for name in unknown:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the inputs are {', '.join(self.names) or '(none)'}"
+            problems.append((str(name), f"{name}: unknown; {hint}"))
+        if problems:
+            lines = "\n  ".join(text for _, text in problems)
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            raise InputError(f"{count} with the inputs\n  {lines}", field=problems[0][0])
+        return values
+
+    def clean(self, values: list[Any], on_bad_text: str) -> list[Any]:
+        """See that every text has a UTF-8 form, which tokenizers, servers and the store need.
+
+        Raises:
+            InputError: with the input, the document in a list, and the offset of the character.
+        """
+        return [
+            _clean(name, value, None, on_bad_text == "replace") for name, value in zip(self.names, values, strict=True)
+        ]
+
+
+def _hint(value: Any, wanted: Any) -> str:
+    if isinstance(value, bytes):
+        return "Decode it: value.decode('utf-8')."
+    if hasattr(value, "read_text"):
+        return "Read it: path.read_text(encoding='utf-8')."
+    if isinstance(value, str) and wanted is not str:
+        return "Put a single text into a list: [text]."
+    return "Nothing is coerced."
+
+
+def _clean(name: str, value: Any, index: int | None, is_replacing: bool) -> Any:
+    if isinstance(value, str):
+        try:
+            if not value.isascii():
+                value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            if is_replacing:
+                return _replaced(value)
+            where = name if index is None else f"{name}[{index}]"
+            character = f"U+{ord(value[error.start]):04X}"
+            fix = 'Repair the text where it is decoded, or pass on_bad_text="replace" to put U+FFFD there.'
+            raise InputError(
+                f"{where}: the character at offset {error.start:,} is a lone surrogate ({character}), "
+                f"which no encoding can hold. {fix}",
+                field=name,
+                item=index,
+                got=character,
+                wanted="text with a UTF-8 form",
+                fix=fix,
+            ) from None
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value):
+        cleaned = [_clean(name, item, position, is_replacing) for position, item in enumerate(value)]
+        if any(new is not old for new, old in zip(cleaned, value, strict=True)):
+            return type(value)(cleaned) if type(value) in (list, tuple) else cleaned
+    return value
+
+
+def _replaced(text: str) -> str:
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)

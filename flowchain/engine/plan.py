@@ -1,0 +1,298 @@
+"""From a graph to a plan: everything that can be decided before the run is decided here, once.
+
+A plan is a flat list of steps in an order in which each comes after those it reads. Names have become slot numbers;
+fields have become a bound call; annotations have become bound validators. The run never looks at a node again.
+
+    plan of answer(question, context=each(documents, summarize))
+    slot  step          reads     call
+    0     question      –         (input)
+    1     documents     –         (input)
+    2     each_1        1, 0      map of a plan of its own: item → slot 0, question → slot 1
+    3     answer_1      0, 2      program
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flowchain.excerpt import Excerpt
+from flowchain.graph.build import Scope
+from flowchain.nodes.control import Choose, Each, Fallback, Item, Repeat
+from flowchain.nodes.function import FunctionNode, strict_validator
+from flowchain.nodes.ref import Node, Ref
+from flowchain.nodes.tasks import Chat, FewShot, Generate, TaskNode
+from flowchain.nodes.text import Input, Join, PromptTemplate
+from flowchain.programs.table import PROGRAMS, plain_call
+
+# Literals in these nodes are the developer's own words; elsewhere a literal is a document like any other.
+_WRITES_PROMPTS = (Generate, FewShot, Chat, PromptTemplate, Join)
+
+Kind = Literal["plain", "program", "await", "map", "loop", "choose", "fallback"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One node's work: read these slots, make this call, check the value, put it there."""
+
+    node: Node[Any]
+    name: str
+    kind: Kind
+    slot: int
+    reads: tuple[int, ...]
+    """Slots whose values are the call's positional arguments."""
+    call: Callable[..., Any]
+    validate: Callable[[Any], Any]
+    bodies: Mapping[str, Plan]
+    captured: Mapping[str, tuple[int, ...]]
+    """For each body: the slots that fill its captured slots."""
+    ways: tuple[int | Constant, ...] = ()
+    """For Choose and Fallback: the slots computed on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A literal where a slot could be."""
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A scope, compiled. Slots 0 … n-1 belong to the steps' nodes, inputs and captured values included."""
+
+    scope: Scope
+    slot_count: int
+    item: int | None
+    """The slot of a body's item, if it reads it."""
+    captured: tuple[int, ...]
+    """Slots filled from the enclosing scope, in the scope's order."""
+    inputs: tuple[tuple[Input[Any], int], ...]
+    steps: tuple[Step, ...]
+    output: int
+    producers: tuple[int, ...]
+    """The step that fills each slot, or -1 for inputs, item and captured values."""
+    readers: tuple[tuple[int, ...], ...]
+    """The steps that read each slot, once for every read."""
+    uses: tuple[int, ...]
+    """How often each slot is read; one more for the output and for what Choose or Fallback may demand again."""
+    has_fallback: bool
+    is_plain: bool
+    """Are all steps plain calls, so that the fast loops can run it?"""
+    element_validators: tuple[Callable[[Any], Any], ...]
+    """For each step, a validator of a whole column of its values."""
+
+
+def compile_plan(scope: Scope) -> Plan:
+    """Compile a scope and the bodies inside it."""
+    slots: dict[Node[Any], int] = {}
+    for node in (*scope.captured, *scope.reads):
+        slots[node] = len(slots)
+    steps = []
+    inputs = []
+    for node in scope.reads:
+        if isinstance(node, Input):
+            inputs.append((node, slots[node]))
+        elif not isinstance(node, Item):
+            steps.append(_step(scope, node, slots))
+    producers = [-1] * len(slots)
+    readers: list[list[int]] = [[] for _ in slots]
+    for index, step in enumerate(steps):
+        producers[step.slot] = index
+        for slot in step.reads:
+            readers[slot].append(index)
+    uses = [len(found) for found in readers]
+    uses[slots[scope.output]] += 1
+    for step in steps:
+        for way in step.ways:
+            if not isinstance(way, Constant):
+                uses[way] += 1
+    return Plan(
+        scope=scope,
+        slot_count=len(slots),
+        item=slots.get(scope.item) if scope.item is not None else None,
+        captured=tuple(range(len(scope.captured))),
+        inputs=tuple(inputs),
+        steps=tuple(steps),
+        output=slots[scope.output],
+        producers=tuple(producers),
+        readers=tuple(map(tuple, readers)),
+        uses=tuple(uses),
+        has_fallback=any(step.kind == "fallback" for step in steps),
+        is_plain=all(step.kind == "plain" for step in steps),
+        element_validators=tuple(_column_validator(step.node.value_type) for step in steps),
+    )
+
+
+def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step:
+    bodies = {field: compile_plan(inner) for field, inner in scope.bodies.get(node, {}).items()}
+    captured = {field: tuple(slots[source] for source in plan.scope.captured) for field, plan in bodies.items()}
+    name = scope.full_name(node)
+    validate = strict_validator(node.value_type)
+    ways: tuple[int | Constant, ...] = ()
+    kind: Kind
+    if isinstance(node, TaskNode):
+        kind = "program"
+        call, reads = _fields_call(functools.partial(functools.partial, PROGRAMS[type(node)]), _values(node), slots)
+    elif isinstance(node, FunctionNode):
+        kind = "await" if node.function.mode == "async" else "plain"
+        call, reads = _function_call(node, slots)
+    elif isinstance(node, Each):
+        kind = "map"
+        call, reads = _fields_call(lambda items: items, {"items": node.items}, slots)
+        reads = (*reads, *captured["body"])
+        body = bodies["body"]
+        if body.is_plain:
+            kind = "plain"
+            call = functools.partial(_plain_map, body, call, len(reads) - len(captured["body"]))
+    elif isinstance(node, Repeat):
+        kind = "loop"
+        call, reads = _fields_call(lambda start: start, {"start": node.start}, slots)
+        reads = (*reads, *(slot for field in bodies for slot in captured[field]))
+        is_simple = node.keep is None and not (node.append or node.stop_when_stable)
+        if is_simple and all(plan.is_plain for plan in bodies.values()):
+            kind = "plain"
+            call = functools.partial(_plain_loop, node.max_steps, bodies, call, len(reads), captured)
+    elif isinstance(node, Choose):
+        kind = "choose"
+        call, reads = _fields_call(lambda on: on, {"on": node.on}, slots)
+        ways = _ways(node.ways, slots)
+    elif isinstance(node, Fallback):
+        kind = "fallback"
+        call, reads = _no_value, tuple(slot for field in bodies for slot in captured[field])
+        ways = _ways(node.ways, slots)
+    else:
+        kind = "plain"
+        call, reads = _fields_call(plain_call(node), _values(node), slots)
+    return Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
+
+
+def _no_value() -> None:
+    return None
+
+
+def _ways(ways: tuple[Any, ...], slots: Mapping[Node[Any], int]) -> tuple[int | Constant, ...]:
+    return tuple(slots[way] if isinstance(way, Node) else Constant(way) for way in ways)
+
+
+def _plain_map(body: Plan, items_of: Callable[..., Any], own: int, *values: Any) -> list[Any]:
+    from flowchain.engine.columns import map_body
+
+    return map_body(body, items_of(*values[:own]), values[own:])
+
+
+def _plain_loop(
+    max_steps: int,
+    bodies: Mapping[str, Plan],
+    start_of: Callable[..., Any],
+    count: int,
+    captured: Mapping[str, tuple[int, ...]],
+    *values: Any,
+) -> Any:
+    from flowchain.engine.columns import repeat_body
+
+    own = count - sum(map(len, captured.values()))
+    split = own + len(captured["body"])
+    return repeat_body(bodies["body"], bodies.get("until"), max_steps, start_of(*values[:own]), values[own:split], values[split:])
+
+
+def _values(node: Node[Any]) -> dict[str, Any]:
+    """The fields that a node's call takes as arguments."""
+    skipped = ("name", "model")
+    is_prompt = isinstance(node, _WRITES_PROMPTS)
+    return {
+        field: _template_text(value) if is_prompt else value
+        for field, value in node.__dict__.items()
+        if field not in skipped
+    }
+
+
+def _template_text(value: Any) -> Any:
+    """Mark the developer's own words in a prompt: template, not document (an excerpt without pieces)."""
+    if type(value) is str:
+        return Excerpt(value)
+    if type(value) is tuple:
+        return tuple(map(_template_text, value))
+    if type(value) is dict:
+        return {key: _template_text(item) for key, item in value.items()}
+    return value
+
+
+def _fields_call(
+    function: Callable[..., Any], values: Mapping[str, Any], slots: Mapping[Node[Any], int]
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """Bind literals to a function of keywords; what remains takes the values of the given slots in order."""
+    constants: dict[str, Any] = {}
+    holes: list[tuple[str, Callable[[tuple[Any, ...]], Any]]] = []
+    reads: list[int] = []
+    for field, value in values.items():
+        if isinstance(value, Ref):
+            holes.append((field, _pick(len(reads))))
+            reads.append(slots[value])  # type: ignore[index]
+        elif isinstance(value, (tuple, list)) and any(isinstance(item, Ref) for item in value):
+            holes.append((field, _collect(value, len(reads))))
+            reads.extend(slots[item] for item in value if isinstance(item, Node))
+        elif isinstance(value, dict) and any(isinstance(item, Ref) for item in value.values()):
+            collect = _collect(tuple(value.values()), len(reads))
+            holes.append((field, _zip(tuple(value), collect)))
+            reads.extend(slots[item] for item in value.values() if isinstance(item, Node))
+        else:
+            constants[field] = value
+    bound = functools.partial(function, **constants)
+    if not holes:
+        return bound, ()
+    if len(holes) == 1 and len(reads) == 1 and not isinstance(values[holes[0][0]], (tuple, list, dict)):
+        field = holes[0][0]
+        return (lambda value: bound(**{field: value})), tuple(reads)
+    return (lambda *found: bound(**{field: take(found) for field, take in holes})), tuple(reads)
+
+
+def _pick(position: int) -> Callable[[tuple[Any, ...]], Any]:
+    return lambda found: found[position]
+
+
+def _zip(keys: tuple[str, ...], collect: Callable[[tuple[Any, ...]], Any]) -> Callable[[tuple[Any, ...]], Any]:
+    return lambda found: dict(zip(keys, collect(found), strict=True))
+
+
+def _collect(items: tuple[Any, ...] | list[Any], start: int) -> Callable[[tuple[Any, ...]], list[Any]]:
+    """Rebuild a list that mixes literals and references from the values found."""
+    count = sum(isinstance(item, Ref) for item in items)
+    if count == len(items):
+        return lambda found: list(found[start : start + count])
+    template = [None if isinstance(item, Ref) else item for item in items]
+    places = [index for index, item in enumerate(items) if isinstance(item, Ref)]
+
+    def collect(found: tuple[Any, ...]) -> list[Any]:
+        filled = list(template)
+        for offset, place in enumerate(places):
+            filled[place] = found[start + offset]
+        return filled
+
+    return collect
+
+
+def _function_call(
+    node: FunctionNode[Any], slots: Mapping[Node[Any], int]
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """Bind a user's function; where every argument is one reference, it is called as it stands."""
+    function, arguments = node.function.function, node.arguments
+    if node.function.mode == "generator":
+        generator = function
+        function = functools.wraps(generator)(lambda *args, **kwargs: list(generator(*args, **kwargs)))
+    signature = node.function.signature
+    ordered = [name for name in signature.types if name in arguments]
+    is_direct = all(isinstance(arguments[name], Node) and signature.is_positional[name] for name in ordered)
+    if is_direct and ordered == list(signature.types)[: len(ordered)]:
+        return function, tuple(slots[arguments[name]] for name in ordered)
+    only = arguments.get(ordered[0]) if len(ordered) == 1 else None
+    if isinstance(only, list) and all(isinstance(item, Node) for item in only) and signature.is_positional[ordered[0]]:
+        return (lambda *found: function(list(found))), tuple(slots[item] for item in only)
+    plain = {name: arguments[name] for name in ordered}
+    return _fields_call(function, plain, slots)
+
+
+def _column_validator(annotation: Any) -> Callable[[Any], Any]:
+    return strict_validator(list[annotation])

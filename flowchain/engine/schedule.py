@@ -1,0 +1,78 @@
+"""Which row starts when, and in which order values are given: one loop for sync and async driving alike.
+
+The loop is a generator. It yields rows that are done, and two kinds of pauses that only a driver can end: "give me the
+next row" and "wait for the world".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple, TypeAlias
+
+from flowchain.engine.session import Session
+
+
+class Row(NamedTuple):
+    """A row that is done: its value, or its error."""
+
+    index: int
+    value: Any
+    error: Exception | None
+
+
+class NeedRow(NamedTuple):
+    """Send the next row's bound inputs, an exception for a row that has none, or None: there are no more."""
+
+
+class Pause(NamedTuple):
+    """Wait for an outcome (or an awaited value), at most so long; then go on."""
+
+    timeout_s: float | None
+
+
+NEED_ROW = NeedRow()
+Schedule: TypeAlias = Generator[Row | NeedRow | Pause, "list[Any] | Exception | None", None]
+
+
+def schedule(session: Session, deadline: float | None) -> Schedule:
+    """Give rows in their order, at most ``settings.concurrency`` in progress or waiting for an earlier one.
+
+    Raises:
+        TimeoutError: the deadline (of the session's clock) has passed.
+    """
+    width = session.settings.concurrency
+    done: dict[int, Row] = {}
+    started = given = 0
+    is_exhausted = False
+    while True:
+        while not is_exhausted and started - given < width:
+            inputs = yield NEED_ROW
+            if inputs is None:
+                is_exhausted = True
+                break
+            if isinstance(inputs, Exception):
+                done[started] = Row(started, None, inputs)
+            else:
+                session.begin_row(started, inputs)
+            started += 1
+        session.pump()
+        while (finished := session.take_finished()) is not None:
+            done[finished[0]] = Row(*finished)
+        before = given
+        while given in done:
+            yield done.pop(given)
+            given += 1
+        if is_exhausted and given == started:
+            return
+        if given == before or is_exhausted:
+            yield Pause(_patience(session, deadline))
+
+
+def _patience(session: Session, deadline: float | None) -> float | None:
+    timeout_s = session.seconds_to_next()
+    if deadline is None:
+        return timeout_s
+    left = deadline - session.world.now()
+    if left <= 0:
+        raise TimeoutError(f"the run did not end within its timeout of {session.settings.timeout} s")
+    return left if timeout_s is None else min(timeout_s, left)

@@ -1,0 +1,269 @@
+"""One running call: the core, with its models, its journal, its clock and its listeners around it.
+
+Everything that sync and async driving have in common is here; what differs is only how they wait.
+
+    pump():  advance the core ─▶ take what it asks ─▶ check it fits ─▶ known to the journal? ─▶ stand in line
+    receive(done):  record in the journal ─▶ deliver to the core   (or wait, and stand in line again)
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flowchain.engine.core import Core, Frame, Pending, Task
+from flowchain.engine.effects import Wait, Work
+from flowchain.windows.fit import check_fit
+from flowchain.engine.hosts import Deliver, Done, Host, Job, Piece
+from flowchain.engine.plan import Plan, Step
+from flowchain.engine.settings import Settings
+from flowchain.engine.world import World
+from flowchain.events import (
+    Event,
+    NodeFinished,
+    NodeStarted,
+    ReplyReceived,
+    RequestRetried,
+    RequestSent,
+    RowFinished,
+    RunFinished,
+    RunStarted,
+    TextPiece,
+)
+from flowchain.programs.ask import Site
+from flowchain.protocols import Asked, Model, fingerprint_of
+from flowchain.records import Reply
+
+
+class Session:
+    """See the module's text. Used by one driver, in one thread or task."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        models: Mapping[Step, Model],
+        lines: Mapping[int, Host],
+        deliver: Deliver,
+        world: World,
+    ) -> None:
+        self.settings = settings
+        self.world = world
+        self.run = secrets.token_hex(8)
+        self.seed = secrets.randbits(32) if settings.seed is None else settings.seed
+        self._models = models
+        self._lines = lines
+        self._deliver = deliver
+        self._observers = settings.observers
+        on_step = self._tell_step if self._observers else None
+        self.core = Core(plan, self._start_program, on_step)
+        self._input_names = tuple(node.name for node, _ in plan.inputs)
+        self._row_inputs: dict[int, list[Any]] = {}
+        self._started: dict[tuple[int, int], float] = {}
+        self._due: list[tuple[float, int, Pending]] = []
+        self._fingerprints: dict[int, str] = {}
+        self._is_over = False
+
+    # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, rows: int | None) -> None:
+        """Tell listeners that the run begins."""
+        self.emit(RunStarted(self.run, self.world.now(), rows))
+
+    def begin_row(self, index: int, inputs: list[Any]) -> None:
+        """Start a row with its bound inputs."""
+        self._row_inputs[index] = inputs
+        self.core.start(index, inputs)
+
+    def take_finished(self) -> tuple[int, Any, Exception | None] | None:
+        """Give the next row that is done, in the order in which they got done."""
+        if not self.core.finished:
+            return None
+        index, value, error = self.core.finished.popleft()
+        self._row_inputs.pop(index, None)
+        self.emit(RowFinished(self.run, self.world.now(), index, value, error))
+        return index, value, error
+
+    def take_awaits(self) -> list[tuple[Task, Wait]]:
+        """Give what user code has to be awaited for; only a driver on an event loop can."""
+        found, self.core.awaits = self.core.awaits, []
+        return found
+
+    def close(self, error: BaseException | None) -> None:
+        """End the run: drop what is under way and tell listeners."""
+        if not self._is_over:
+            self._is_over = True
+            self.core.close()
+            self.emit(RunFinished(self.run, self.world.now(), error))
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def pump(self) -> None:
+        """Go on with all that can, and put what must wait for models in their lines."""
+        self._send_due()
+        self.core.advance()
+        while self.core.outbox:
+            asked, self.core.outbox = self.core.outbox, []
+            self._send(asked, is_new=True)
+            self.core.advance()
+
+    def _send(self, batch: list[Pending], *, is_new: bool) -> None:
+        batch = [pending for pending in batch if not pending.is_dropped]
+        if is_new:
+            if self._observers:
+                for pending in batch:
+                    self._tell_sent(pending)
+            batch = [pending for pending in batch if self._fits(pending)]
+            batch = self._recall(batch)
+        jobs: dict[int, list[Job]] = {}
+        for pending in batch:
+            model = self._models[pending.task.step]
+            job = Job(
+                pending.request,
+                pending,
+                self._deliver,
+                functools.partial(getattr, pending, "is_dropped"),
+                bool(self._observers),
+            )
+            jobs.setdefault(id(model), []).append(job)
+        for line, waiting in jobs.items():
+            self._lines[line].submit(waiting)
+
+    def _fits(self, pending: Pending) -> bool:
+        try:
+            check_fit(self._models[pending.task.step], pending.request)
+        except Exception as error:
+            self.core.deliver(pending, None, error)
+            return False
+        return True
+
+    def _recall(self, batch: list[Pending]) -> list[Pending]:
+        """Deliver what the journal already knows; give the rest."""
+        store = self.settings.store
+        if store is None or not batch:
+            return batch
+        unknown = []
+        for pending, reply in zip(batch, store.recall([self._asked(pending) for pending in batch]), strict=True):
+            if reply is None:
+                unknown.append(pending)
+            else:
+                self._tell_reply(pending, -1, reply, None)
+                self.core.deliver(pending, reply, None)
+        return unknown
+
+    def _asked(self, pending: Pending) -> Asked:
+        model = self._models[pending.task.step]
+        if id(model) not in self._fingerprints:
+            self._fingerprints[id(model)] = fingerprint_of(model)
+        return Asked(pending.request, self._fingerprints[id(model)])
+
+    def receive(self, done: Done | Piece) -> None:
+        """Take what a model brought: first into the journal, then to those who asked.
+
+        Raises:
+            StoreError: the journal can't be written; nothing more is asked of any model.
+        """
+        if isinstance(done, Piece):
+            self._tell_text(done.token, done.text)
+            return
+        store = self.settings.store
+        if store is not None:
+            answered = [(self._asked(pending), reply) for pending, (reply, _) in done.outcomes if reply is not None]
+            if answered:
+                store.record(answered)
+        for pending, (reply, error) in done.outcomes:
+            if error is not None and not pending.is_dropped:
+                wait_s = self.settings.retry.wait_s(error, attempt=pending.attempt, chance=self.world.chance())
+                if wait_s is not None:
+                    self._wait(pending, wait_s, error)
+                    continue
+            if not pending.is_dropped:
+                self._tell_reply(pending, done.batch, reply, error)
+            self.core.deliver(pending, reply, error)
+
+    def _wait(self, pending: Pending, wait_s: float, error: Exception) -> None:
+        pending.attempt += 1
+        now = self.world.now()
+        self.emit(RequestRetried(self.run, now, pending.number, pending.attempt, wait_s, error))
+        heapq.heappush(self._due, (now + wait_s, pending.number, pending))
+
+    def _send_due(self) -> None:
+        now = self.world.now() if self._due else 0.0
+        due = []
+        while self._due and self._due[0][0] <= now:
+            due.append(heapq.heappop(self._due)[2])
+        if due:
+            self._send(due, is_new=False)
+
+    def seconds_to_next(self) -> float | None:
+        """How long until a request has to be sent again; None: none has."""
+        return max(0.0, self._due[0][0] - self.world.now()) if self._due else None
+
+    # ── programs and listeners ───────────────────────────────────────────────────────────────────────────────────
+
+    def _start_program(self, frame: Frame, step: Step, values: tuple[Any, ...]) -> Work:
+        row = frame.path[0]
+        names, inputs = self._input_names, self._row_inputs[row]
+        site = Site(
+            model=self._models[step],
+            node=step.name,
+            item=frame.path,
+            run_seed=self.seed,
+            inputs=lambda: dict(zip(names, inputs, strict=True)),
+        )
+        work: Work = step.call(*values)(site)
+        return work
+
+    def emit(self, event: Event) -> None:
+        """Tell all listeners."""
+        for observer in self._observers:
+            observer(event)
+
+    def _tell_step(self, frame: Frame, step: Step, is_end: bool, value: Any, error: Exception | None) -> None:
+        now = self.world.now()
+        key = (id(frame), step.slot)
+        if is_end:
+            seconds = now - self._started.pop(key, now)
+            self.emit(NodeFinished(self.run, now, step.name, frame.path, seconds, value, error))
+        else:
+            self._started[key] = now
+            if step.kind != "plain":
+                self.emit(NodeStarted(self.run, now, step.name, frame.path))
+
+    def _tell_sent(self, pending: Pending) -> None:
+        task = pending.task
+        model = self._models[task.step]
+        now = self.world.now()
+        self.emit(RequestSent(self.run, now, task.step.name, task.frame.path, pending.number, model, pending.request))
+
+    def _tell_reply(self, pending: Pending, batch: int, reply: Reply | None, error: Exception | None) -> None:
+        if self._observers:
+            step, path = pending.task.step, pending.task.frame.path
+            now = self.world.now()
+            self.emit(ReplyReceived(self.run, now, step.name, path, pending.number, batch, reply, error))
+
+    def _tell_text(self, pending: Pending, piece: str) -> None:
+        step, path = pending.task.step, pending.task.frame.path
+        self.emit(TextPiece(self.run, self.world.now(), step.name, path, pending.number, piece))
+
+
+def model_steps(plan: Plan) -> list[Step]:
+    """Give every step, of the plan and of its bodies, that asks a model."""
+    found = []
+    plans = [plan]
+    while plans:
+        for step in plans.pop().steps:
+            plans.extend(step.bodies.values())
+            if step.kind == "program":
+                found.append(step)
+    return found
+
+
+def needs_loop(plan: Plan) -> bool:
+    """Does the plan await anything?"""
+    return any(step.kind == "await" or any(map(needs_loop, step.bodies.values())) for step in plan.steps)
+
+

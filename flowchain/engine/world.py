@@ -1,0 +1,56 @@
+"""The seams between a run and the world: clock, chance, waiting, and the lines in front of models.
+
+A test puts a simulated world here and supplies the order of completions, the failures and the time.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias
+
+from flowchain.engine.hosts import HOSTS, Done, Host, Piece
+from flowchain.protocols import Model
+
+
+Mailbox: TypeAlias = "queue.SimpleQueue[Done | Piece]"
+
+
+class World(Protocol):
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    def chance(self) -> float:
+        """A random number from 0 to 1."""
+        ...
+
+    def lines(self, models: Sequence[Model]) -> AbstractContextManager[dict[int, Host]]:
+        """Open the lines in front of these models, by ``id(model)``."""
+        ...
+
+    def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:
+        """Wait for the next outcome, at most ``timeout_s``; None when that time is over."""
+        ...
+
+
+class RealWorld:
+    """The machine's clock and threads."""
+
+    now = staticmethod(time.monotonic)
+    chance = staticmethod(random.random)
+
+    def lines(self, models: Sequence[Model]) -> AbstractContextManager[dict[int, Host]]:
+        return HOSTS.using(models)
+
+    def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:
+        try:
+            return mailbox.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+
+REAL_WORLD = RealWorld()

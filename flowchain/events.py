@@ -1,0 +1,119 @@
+"""What can happen in a run, as one stream of records: progress, reports and tracing are readers of it.
+
+Times are seconds of the run's clock (monotonic; simulated in tests). ``node`` is a full name with its path through
+bodies; ``item`` numbers the row of a batch and the items of the maps around the node, outermost first. They are tuples, since a chain of plain functions may send a million of them a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from flowchain.protocols import Model
+from flowchain.records import Reply, Request
+
+ItemPath: TypeAlias = tuple[int, ...]
+
+
+class RunStarted(NamedTuple):
+    """A running call began; ``rows`` is None where their number is not known."""
+
+    run: str
+    at_s: float
+    rows: int | None
+
+
+class RunFinished(NamedTuple):
+    run: str
+    at_s: float
+    error: BaseException | None = None
+
+
+class RowFinished(NamedTuple):
+    """One row has its value, or failed."""
+
+    run: str
+    at_s: float
+    index: int
+    value: Any = None
+    error: Exception | None = None
+
+
+class NodeStarted(NamedTuple):
+    """A node that may have to wait began; steps that only compute are told once, when they are done."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+
+
+class NodeFinished(NamedTuple):
+    """A node has its value, or failed; ``seconds`` includes the time it waited for models."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    seconds: float
+    value: Any = None
+    error: Exception | None = None
+
+
+class RequestSent(NamedTuple):
+    """A node asked a model; the request now waits for the model to be free."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    number: int
+    """Counts the requests of a run; the reply carries the same number."""
+    model: Model
+    request: Request[Any]
+
+
+class ReplyReceived(NamedTuple):
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    number: int
+    batch: int
+    """Which call of the model it came from; equal for all replies of one batch, -1 where it came from the store."""
+    reply: Reply | None
+    error: Exception | None = None
+
+
+class RequestRetried(NamedTuple):
+    """A request failed in a way that may pass; it is sent again after ``wait_s``."""
+
+    run: str
+    at_s: float
+    number: int
+    attempt: int
+    wait_s: float
+    error: Exception
+
+
+class TextPiece(NamedTuple):
+    """A part of a text on its way: the reply to request ``number``, as far as it is known."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    number: int
+    text: str
+
+
+Event: TypeAlias = (
+    RunStarted
+    | RunFinished
+    | RowFinished
+    | NodeStarted
+    | NodeFinished
+    | RequestSent
+    | ReplyReceived
+    | RequestRetried
+    | TextPiece
+)

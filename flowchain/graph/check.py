@@ -1,0 +1,165 @@
+"""Everything that can be known to be wrong before a model's weights are loaded or a request is sent, all at once."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowchain.errors import ChainError, FlowchainError, Problem
+from flowchain.graph.build import Scope
+from flowchain.nodes.control import Choose, Each, Fallback, Repeat
+from flowchain.nodes.ref import Node, wiring_problem
+from flowchain.nodes.tasks import Answer, Summarize, TaskNode
+from flowchain.nodes.text import Input, Join, PromptTemplate
+from flowchain.nodes.types import describe, fits
+from flowchain.protocols import Model, tasks_of
+
+ModelOf = Callable[[TaskNode[Any], str], Model]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node that asks a model, and how its text is kept within the window."""
+
+    node: str
+    task: str
+    model: str
+    verdict: str
+    """``whole``: read at any length; ``guarded``: counted, and cut or refused, when it runs."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``check`` found to be in order, and what it would have you look at."""
+
+    chain: str
+    inputs: tuple[tuple[str, str], ...]
+    """Name and type of every input."""
+    output: str
+    """The type of the chain's value."""
+    edges: tuple[tuple[str, str, str], ...]
+    """Source, reader and field of every edge."""
+    calls: tuple[Call, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that are needed."""
+        return tuple(dict.fromkeys(call.model for call in self.calls))
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name}: {kind}" for name, kind in self.inputs)
+        lines = [f"chain {self.chain!r}: ({inputs}) -> {self.output}, {len(self.edges)} edges fit"]
+        lines += [f"  {call.node}: {call.task} by {call.model}, {call.verdict} ({call.reason})" for call in self.calls]
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{'</td><td>'.join(map(html.escape, (c.node, c.task, c.model, c.verdict, c.reason)))}</td></tr>"
+            for c in self.calls
+        )
+        warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in self.warnings)
+        head = "<tr><th>node</th><th>task</th><th>model</th><th>window</th><th>why</th></tr>"
+        return f"<p>{html.escape(repr(self).splitlines()[0])}</p><table>{head}{rows}</table><ul>{warnings}</ul>"
+
+
+def check(scope: Scope, chain: str, model_of: ModelOf, *, is_strict: bool) -> Report:
+    """Look at every edge and every model call.
+
+    Raises:
+        ChainError: all problems at once; under ``is_strict``, warnings count as problems.
+    """
+    problems: list[Problem] = []
+    calls: list[Call] = []
+    edges: list[tuple[str, str, str]] = []
+    for inner, node in scope.walk():
+        name = inner.full_name(node)
+        for edge in node.edges:
+            source = inner.names.get(edge.source) or edge.source.name or edge.source.base_name
+            edges.append((source, name, edge.field))
+            if not fits(edge.source.value_type, edge.wanted):
+                problems.append(wiring_problem(name, type(node).__name__, edge, source))
+        if isinstance(node, TaskNode):
+            found = _call(node, name, model_of)
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                calls.append(found)
+    warnings = list(_warnings(scope))
+    if is_strict:
+        problems += warnings
+    if problems:
+        raise ChainError.of(problems, chain=chain)
+    inputs = tuple((node.name, describe(node.type)) for node in scope.reads if isinstance(node, Input))
+    told = tuple(f"{warning.node}: {warning.got}. {warning.fix}" for warning in warnings)
+    return Report(chain, inputs, describe(scope.output.value_type), tuple(edges), tuple(calls), told)
+
+
+def _call(node: TaskNode[Any], name: str, model_of: ModelOf) -> Call | Problem:
+    try:
+        model = model_of(node, name)
+        tasks = tasks_of(model)
+        can_do = node.task in tasks or (isinstance(node, Answer) and "generate" in tasks)
+        if not can_do:
+            return _cannot(node, name, model, tasks)
+        window = model.window
+    except FlowchainError as error:
+        got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
+        return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
+    if window is None:
+        return Call(name, node.task, model.name, "whole", "reads texts of any length")
+    tokens, origin = (window, "user") if isinstance(window, int) else (window.tokens, window.origin)
+    return Call(name, node.task, model.name, "guarded", f"counted when it runs; window {tokens:,} ({origin})")
+
+
+def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str]) -> Problem:
+    cannot = getattr(model, "cannot", None)
+    can = ", ".join(sorted(tasks)) or "nothing"
+    if callable(cannot):
+        fix = str(cannot(node.task))
+    else:
+        fix = f"It can {can}. Pass model= a model that can {node.task}."
+    return Problem(name, "model", f"{model.name!r}, which can't {node.task}", f"a model that can {node.task}", fix)
+
+
+def _warnings(scope: Scope) -> Iterator[Problem]:
+    for inner, node in scope.walk():
+        name = inner.full_name(node)
+        if isinstance(node, Answer):
+            for summary in _unfocused(node):
+                where = inner.names.get(summary) or summary.name or summary.base_name
+                got = f"an unfocused summary ({where}) feeds this answer"
+                fix = f"Give {where} focus={_question_of(node)}: a summary that does not know the question loses the answer."
+                yield Problem(name, "context", got, "a summary with focus", fix)
+        for body in node.bodies:
+            if body.item is not None and body.field == "body" and body.item not in body.output.scope:
+                got = "its body does not read its item"
+                fix = "Every item gives the same value, computed once; use the body's argument."
+                yield Problem(name, body.field, got, "a body that reads its item", fix)
+
+
+def _question_of(node: Answer) -> str:
+    question = node.question
+    return question.name or "the question" if isinstance(question, Node) else "the question"
+
+
+def _unfocused(answer: Answer) -> Iterator[Summarize]:
+    """Follow the context back through what only passes text on."""
+    seen: set[Node[Any]] = set()
+    stack: list[Any] = [edge.source for edge in answer.edges if edge.field.startswith("context")]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Summarize):
+            if node.focus is None:
+                yield node
+        elif isinstance(node, (Each, Repeat)):
+            stack.append(node.body)
+        elif isinstance(node, (Join, PromptTemplate, Choose, Fallback)):
+            stack.extend(edge.source for edge in node.edges)

@@ -1,0 +1,69 @@
+"""From what a user writes behind ``model=`` to the model that is meant.
+
+    None, "extractive"     the embedded extractive model
+    "openai:name"          a model of an OpenAI-compatible server
+    "org/name", a folder   a transformers model
+    any object             a model of the user's own (see ``flowchain.protocols``)
+
+Equal names give one object a process, so that weights are loaded once and requests of all chains share batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from flowchain.errors import ModelError, shown
+from flowchain.models.extractive import ExtractiveModel
+from flowchain.models.transformers import TransformersModel
+from flowchain.protocols import Model, tasks_of
+
+EXTRACTIVE = "extractive"
+OPENAI = "openai:"
+
+_known: dict[str, Model] = {}
+_lock = threading.Lock()
+
+
+def resolve(spec: Any) -> Model:
+    """Give the model that is meant; nothing is loaded yet.
+
+    Raises:
+        ModelError: an empty name, or an object that is no model (with what it lacks).
+
+    >>> resolve(None).name, resolve("org/name").name
+    ('extractive', 'org/name')
+    >>> resolve("org/name") is resolve("org/name")
+    True
+    """
+    if spec is None:
+        spec = EXTRACTIVE
+    if hasattr(spec, "__fspath__"):
+        spec = str(spec.__fspath__())
+    if isinstance(spec, str):
+        with _lock:
+            if spec not in _known:
+                _known[spec] = _make(spec)
+            return _known[spec]
+    # Looked for without asking: a transformers model's window would read its config.
+    known = {*dir(type(spec)), *getattr(spec, "__dict__", ())}
+    lacks = [name for name in ("name", "window", "count") if name not in known]
+    if isinstance(spec, type) or lacks or not tasks_of(spec):
+        missing = ", ".join(lacks) or "a task method such as generate(requests)"
+        fix = "Pass an id, a folder, or an object with name, window, count and a batched method named like a task."
+        raise ModelError(f"{shown(spec)} is not a model: it lacks {missing}. {fix}", field="model", got=shown(spec), fix=fix)
+    model: Model = spec
+    return model
+
+
+def _make(spec: str) -> Model:
+    if spec == EXTRACTIVE:
+        return ExtractiveModel()
+    if not spec.strip():
+        fix = 'Write "org/name", a folder, "openai:name" or "extractive".'
+        raise ModelError(f"a model's name is empty. {fix}", field="model", got=repr(spec), fix=fix)
+    if spec.startswith(OPENAI):
+        from flowchain.models.openai import OpenAIModel
+
+        return OpenAIModel(spec.removeprefix(OPENAI))
+    return TransformersModel(spec)

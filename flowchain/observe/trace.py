@@ -1,0 +1,142 @@
+"""What happened in a run, kept: values, requests and replies, times and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from flowchain.errors import shown
+from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted
+from flowchain.protocols import Model
+from flowchain.records import Reply, Request
+from flowchain.windows.fit import prompt_of
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(eq=False)
+class Exchange:
+    """One request to a model, and what came back."""
+
+    node: str
+    item: tuple[int, ...]
+    request: Request[Any]
+    model: str
+    seconds: float = 0.0
+    """From asking to the reply, waiting for the model included."""
+    batch: int = -1
+    """Which call of the model it was part of; -1: it was never sent, or came from the store."""
+    reply: Reply | None = None
+    error: Exception | None = None
+    _model: Model | None = field(default=None, repr=False)
+
+    @property
+    def prompt(self) -> str:
+        """The text as the model got it."""
+        assert self._model is not None
+        return prompt_of(self._model, self.request).text
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of the prompt as the model counted them; None where it does not know."""
+        return self.reply.prompt_tokens if self.reply is not None else None
+
+    @property
+    def reply_tokens(self) -> int | None:
+        """Tokens of the reply; None where the model does not know."""
+        return self.reply.reply_tokens if self.reply is not None else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why a generated text ended: ``stop``, ``eos`` or ``length``; None for other replies."""
+        return getattr(self.reply, "finish_reason", None)
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Generic[T_co]):
+    """A finished run.
+
+    >>> import flowchain as fc
+    >>> chain = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=3, name="short"))
+    >>> run = chain.trace(text="Ada wrote it. Nobody knew that for a very long time.")
+    >>> run.value, run.values["short"], len(run.requests)
+    ('Ada wrote it.', 'Ada wrote it.', 1)
+    """
+
+    value: T_co
+    id: str
+    chain: str
+    inputs: Mapping[str, Any]
+    values: Mapping[str, Any]
+    """Each node's value by its full name; of nodes inside a body, the list of their values in the items' order."""
+    requests: tuple[Exchange, ...]
+    seconds: float
+    node_seconds: Mapping[str, float]
+    """Time of each node by its full name, summed over the items of maps around it."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls of models served the requests."""
+        return len({(exchange.model, exchange.batch) for exchange in self.requests if exchange.batch >= 0})
+
+    def __repr__(self) -> str:
+        lines = [f"Run of {self.chain!r}: {len(self.requests)} requests in {self.calls} calls, {self.seconds:.3f} s"]
+        for name, value in list(self.values.items())[:20]:
+            lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
+        if len(self.values) > 20:  # noqa: PLR2004
+            lines.append(f"  … {len(self.values) - 20:,} more")
+        return "\n".join(lines)
+
+
+class Recorder:
+    """An observer that keeps everything of one row."""
+
+    def __init__(self, chain: str, inputs: Mapping[str, Any]) -> None:
+        self._chain = chain
+        self._inputs = inputs
+        self._id = ""
+        self._start = self._end = 0.0
+        self._values: dict[str, Any] = {}
+        self._items: dict[str, list[tuple[tuple[int, ...], Any]]] = {}
+        self._seconds: dict[str, float] = {}
+        self._exchanges: dict[int, Exchange] = {}
+        self._sent: dict[int, float] = {}
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, NodeFinished):
+            self._seconds[event.node] = self._seconds.get(event.node, 0.0) + event.seconds
+            if "/" in event.node:
+                self._items.setdefault(event.node, []).append((event.item, event.value))
+            else:
+                self._values[event.node] = event.value
+        elif isinstance(event, RequestSent):
+            self._sent[event.number] = event.at_s
+            self._exchanges[event.number] = Exchange(
+                event.node, event.item, event.request, event.model.name, _model=event.model
+            )
+        elif isinstance(event, ReplyReceived):
+            exchange = self._exchanges[event.number]
+            exchange.seconds = event.at_s - self._sent[event.number]
+            exchange.batch, exchange.reply, exchange.error = event.batch, event.reply, event.error
+        elif isinstance(event, RunStarted):
+            self._id, self._start = event.run, event.at_s
+        elif isinstance(event, RunFinished):
+            self._end = event.at_s
+
+    def run(self, value: Any) -> Run[Any]:
+        """Give what was recorded, with the run's value."""
+        values = dict(self._values)
+        for node, found in self._items.items():
+            values[node] = [item for _, item in sorted(found, key=lambda entry: entry[0])]
+        exchanges = tuple(self._exchanges[number] for number in sorted(self._exchanges))
+        return Run(
+            value=value,
+            id=self._id,
+            chain=self._chain,
+            inputs=self._inputs,
+            values=values,
+            requests=exchanges,
+            seconds=self._end - self._start,
+            node_seconds=self._seconds,
+        )

@@ -1,0 +1,98 @@
+"""How a question is asked: at once where the model reads any length, by notes where its window is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from flowchain.excerpt import Excerpt, concatenate, cut
+from flowchain.nodes.template import render
+from flowchain.programs.ask import Program, Site, ask, ask_all
+from flowchain.programs.reading import locate, must_shrink, refuse_empty
+from flowchain.programs.room import room_for
+from flowchain.protocols import tasks_of
+from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest
+from flowchain.windows.split import split
+
+
+def answer(
+    site: Site, *, question: str, context: str | Sequence[str], allow_empty: bool, max_tokens: int, on_empty: str
+) -> Program[AnswerSpan]:
+    """Answer from one or several texts, with the place the answer stands in."""
+    documents = (context,) if isinstance(context, str) else tuple(context)
+    refuse_empty(site, "question", question)
+    if on_empty == "error":
+        for index, document in enumerate(documents):
+            refuse_empty(site, "context", document, item=None if isinstance(context, str) else index)
+    if not any(document.strip() for document in documents):
+        if on_empty != "error":
+            return AnswerSpan(text="", score=0.0, evidence="", source=None)
+        refuse_empty(site, "context", "")
+    if "answer" in tasks_of(site.model):
+        request = AnswerRequest(question=question, documents=documents, allow_empty=allow_empty)
+        reply = yield from ask(request)
+        return _span(site, documents, reply)
+    return (yield from _by_notes(site, question, documents, max_tokens))
+
+
+def _span(site: Site, documents: tuple[str, ...], reply: AnswerReply) -> AnswerSpan:
+    if reply.document is None:
+        return AnswerSpan(text=reply.text, score=reply.score, evidence="", source=None)
+    document = documents[reply.document]
+    return AnswerSpan(
+        text=reply.text,
+        score=reply.score,
+        evidence=str(document[reply.evidence_start : reply.evidence_end]),
+        source=locate(document, reply.start, reply.end, reply.document, site.inputs()),
+    )
+
+
+_NOTHING = "NONE"
+_NOTE = f"""Read the text and note only what helps to answer the question. If nothing does, write {_NOTHING}.
+
+Text:
+{{text}}
+
+Question: {{question}}
+
+Note:"""
+_FINAL = """Answer the question from the text, in as few words as possible.
+
+Text:
+{text}
+
+Question: {question}
+
+Answer:"""
+
+
+def _by_notes(site: Site, question: str, documents: tuple[str, ...], max_tokens: int) -> Program[AnswerSpan]:
+    """Ask a generating model: at once where all fits, else for notes on each piece, and then from the notes.
+
+    Every level is shorter than the one before, or the node fails with the numbers.
+    """
+
+    def request(template: str) -> Callable[[str], GenerateRequest]:
+        return lambda text: GenerateRequest(
+            prompt=render(template, {"text": text, "question": question}), max_tokens=max_tokens, stop=("\n",)
+        )
+
+    text: str = concatenate(_apart(documents))
+    while True:
+        room = room_for(site.model, request(_FINAL), max_tokens)
+        if room is None or site.model.count(text) <= room:
+            final = yield from ask(request(_FINAL)(text))
+            found = final.text.strip()
+            return AnswerSpan(text=found, score=1.0 if found else 0.0, evidence="", source=None)
+        note_room = room_for(site.model, request(_NOTE), max_tokens)
+        assert note_room is not None  # the model has a window, as the first request showed
+        pieces = [cut(text, start, end) for start, end in split(text, note_room, site.model.count)]
+        notes = yield from ask_all([request(_NOTE)(piece) for piece in pieces])
+        kept = [note.text.strip() for note in notes if note.text.strip() not in ("", _NOTHING)]
+        if not kept:
+            return AnswerSpan(text="", score=0.0, evidence="", source=None)
+        text = must_shrink(site, text, concatenate(_apart(kept)), len(pieces))
+
+
+def _apart(texts: Sequence[str]) -> list[str]:
+    between = Excerpt("\n\n")
+    return [part for text in texts for part in (between, text)][1:]

@@ -1,0 +1,53 @@
+"""The two verbs of a program, and what it knows of the place where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, TypeAlias, TypeVar
+
+from flowchain.protocols import Model
+from flowchain.records import Request
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+Program: TypeAlias = Generator[Sequence[Request[Any]], list[Any], T]
+
+
+def ask(request: Request[R]) -> Program[R]:
+    """Send one request and wait for its reply."""
+    replies: list[R] = yield (request,)
+    return replies[0]
+
+
+def ask_all(requests: Sequence[Request[R]]) -> Program[list[R]]:
+    """Send several requests at once; the replies come in the requests' order."""
+    if not requests:
+        return []
+    replies: list[R] = yield requests
+    return replies
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a program runs: which model it may ask, and where it stands in the run."""
+
+    model: Model
+    node: str
+    """Full name of the node, for messages."""
+    item: tuple[int, ...]
+    run_seed: int
+    inputs: Callable[[], dict[str, Any]]
+    """The row's inputs, by name: where the origins of texts are found."""
+
+    def seed(self, own: int | None) -> int:
+        """Give the seed of a sampled request: its own, or one that depends on run, node and item, never on position.
+
+        63 bits of BLAKE2b (RFC 7693), so that every signed 64-bit generator takes it.
+        """
+        if own is not None:
+            return own
+        text = f"{self.run_seed}/{self.node}/{self.item}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

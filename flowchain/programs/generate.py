@@ -1,0 +1,130 @@
+"""How text is generated: from a prompt, a conversation or examples; and how a reply becomes a typed value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from flowchain.errors import ModelError, shown
+from flowchain.excerpt import Excerpt, concatenate
+from flowchain.programs.ask import Program, Site, ask
+from flowchain.programs.overflow import shortened
+from flowchain.programs.reading import refuse_empty
+from flowchain.records import ChatRequest, GenerateRequest, Message, Sampling
+
+
+def generate(
+    site: Site,
+    *,
+    prompt: str,
+    stop: str | Sequence[str],
+    max_tokens: int,
+    output_type: type[BaseModel] | None,
+    attempts: int,
+    overflow: str,
+    **sampling: Any,
+) -> Program[Any]:
+    """Continue a prompt, or give an object of a type: asked again where the reply does not fit it."""
+    refuse_empty(site, "prompt", prompt)
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+
+    def request(text: str) -> GenerateRequest:
+        schema = None if output_type is None else _schema(output_type)
+        return GenerateRequest(
+            prompt=text, max_tokens=max_tokens, stop=stops, sampling=_sampling(site, **sampling), schema=schema
+        )
+
+    fitting = yield from shortened(site, prompt, request, max_tokens, overflow)
+    if output_type is None:
+        reply = yield from ask(request(fitting))
+        return reply.text
+    return (yield from _typed(site, fitting, request, output_type, attempts))
+
+
+def _typed(site: Site, prompt: str, request: Any, output_type: type[BaseModel], attempts: int) -> Program[BaseModel]:
+    instruction = f"\n\nReply with one JSON object and nothing else. JSON Schema:\n{_schema(output_type)}\n"
+    text = concatenate([prompt, Excerpt(instruction)])
+    problem = ""
+    for _ in range(attempts):
+        reply = yield from ask(request(text))
+        try:
+            return output_type.model_validate_json(reply.text)
+        except ValidationError as error:
+            problem = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+            again = f"{reply.text}\n\nThat was not valid ({problem[:500]}). The JSON object:\n"
+            text = concatenate([prompt, Excerpt(instruction), again])
+    raise ModelError(
+        f"{site.model.name!r} gave no valid {output_type.__name__} in {attempts} attempts: {problem[:500]}. "
+        f"Its last reply was {shown(reply.text)}",
+        node=site.node,
+        field="output_type",
+        got=shown(reply.text),
+        wanted=output_type.__name__,
+        fix="Simplify the type, show an example in the prompt, or take a stronger model.",
+    )
+
+
+def _schema(output_type: type[BaseModel]) -> str:
+    return json.dumps(output_type.model_json_schema(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def chat(
+    site: Site,
+    *,
+    messages: str | Sequence[Message],
+    system: str | None,
+    stop: str | Sequence[str],
+    max_tokens: int,
+    overflow: str,
+    **sampling: Any,
+) -> Program[str]:
+    """Reply to a conversation; with ``overflow="tail"`` the oldest turns are left out until it fits."""
+    turns = [Message(role="user", content=messages)] if isinstance(messages, str) else list(messages)
+    if not turns:
+        refuse_empty(site, "messages", "")
+    opening = [Message(role="system", content=system)] if system is not None else []
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    request = ChatRequest(
+        messages=(*opening, *turns), max_tokens=max_tokens, stop=stops, sampling=_sampling(site, **sampling)
+    )
+    reply = yield from ask(request)
+    return reply.text
+
+
+def few_shot(
+    site: Site,
+    *,
+    instruction: str,
+    examples: Sequence[str],
+    query: str,
+    separator: str,
+    stop: str | Sequence[str],
+    max_tokens: int,
+    overflow: str,
+    **sampling: Any,
+) -> Program[str]:
+    r"""Set instruction, examples and query apart by the separator, and stop where the model writes it."""
+    mark = Excerpt(f"\n{separator}\n")
+    parts: list[str] = []
+    for part in (*([instruction] if instruction else []), *examples, query):
+        parts += [mark, part] if parts else [part]
+    own = (stop,) if isinstance(stop, str) else tuple(stop)
+    request = GenerateRequest(
+        prompt=concatenate(parts),
+        max_tokens=max_tokens,
+        stop=(f"\n{separator}", *own),
+        sampling=_sampling(site, **sampling),
+    )
+    reply = yield from ask(request)
+    return reply.text.strip()
+
+
+def _sampling(
+    site: Site, *, temperature: float, top_k: int, top_p: float, num_beams: int, seed: int | None
+) -> Sampling:
+    # A greedy reply does not depend on the seed, so it must not make equal requests different.
+    used = site.seed(seed) if temperature > 0 else 0
+    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams, seed=used)

@@ -1,0 +1,50 @@
+"""Which program or plain function does the work of which kind of node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flowchain.nodes.ref import Node
+from flowchain.nodes.tasks import (
+    Answer,
+    Chat,
+    Classify,
+    Embed,
+    Extract,
+    FewShot,
+    Generate,
+    Summarize,
+    TaskNode,
+    Translate,
+)
+from flowchain.nodes.text import Join, PromptTemplate, Split
+from flowchain.programs import text
+from flowchain.programs.answer import answer
+from flowchain.programs.generate import chat, few_shot, generate
+from flowchain.programs.label import classify, embed, extract
+from flowchain.programs.summarize import summarize
+from flowchain.programs.translate import translate
+
+PROGRAMS: Mapping[type[TaskNode[Any]], Callable[..., Any]] = {
+    Summarize: summarize,
+    Answer: answer,
+    Classify: classify,
+    Generate: generate,
+    Chat: chat,
+    FewShot: few_shot,
+    Translate: translate,
+    Extract: extract,
+    Embed: embed,
+}
+
+_PLAIN: Mapping[type[Node[Any]], Callable[..., Any]] = {
+    PromptTemplate: text.fill,
+    Join: text.join,
+    Split: text.split,
+}
+
+
+def plain_call(node: Node[Any]) -> Callable[..., Any]:
+    """Give the function that computes a node without asking a model."""
+    return _PLAIN[type(node)]

@@ -1,0 +1,73 @@
+"""The one place where a request is held against the window: exactly, and before it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowchain.errors import ModelError
+from flowchain.protocols import HasPrompts, Model, Prompt, Window
+from flowchain.records import AnswerRequest, ChatRequest, ClassifyRequest, Request, SummarizeRequest
+
+
+def prompt_of(model: Model, request: Request[Any]) -> Prompt:
+    """Give what the request becomes for this model, counted in its tokens."""
+    if isinstance(model, HasPrompts):
+        return model.prompt(request)
+    text = plain_text(request)
+    return Prompt(text, model.count(text))
+
+
+def plain_text(request: Request[Any]) -> str:
+    """Write a request as one text, for models that have no prompt of their own to show."""
+    if isinstance(request, ChatRequest):
+        return "\n".join(f"{message.role}: {message.content}" for message in request.messages)
+    if isinstance(request, AnswerRequest):
+        return "\n\n".join((*request.documents, request.question))
+    if isinstance(request, SummarizeRequest) and request.focus:
+        return f"{request.text}\n\n{request.focus}"
+    if isinstance(request, ClassifyRequest):
+        return f"{request.text}\n\n{request.hypothesis_template}"
+    text = getattr(request, "prompt", None)
+    return str(getattr(request, "text", "") if text is None else text)
+
+
+def check_fit(model: Model, request: Request[Any]) -> Prompt | None:
+    """See that a request fits the model's window; give its prompt where it had to be made for that.
+
+    Raises:
+        ModelError: with the window and who says so, the prompt's tokens, the reply's reserve, and what is missing.
+    """
+    window = window_of(model)
+    if window is None:
+        return None
+    prompt = prompt_of(model, request)
+    reply = getattr(request, "max_tokens", 0)
+    reserve = reply if window.is_shared else 0
+    if prompt.tokens + reserve > window.tokens:
+        over = prompt.tokens + reserve - window.tokens
+        numbers = f"{prompt.tokens:,} tokens of prompt" + (f" + {reserve:,} kept for the reply" if reserve else "")
+        fix = 'Shorten the text, lower max_tokens, or let the node read it in pieces (overflow="split").'
+        raise ModelError(
+            f"the request does not fit {model.name!r}: {numbers} are {over:,} more than its window of "
+            f"{window.tokens:,} ({window.origin}). {fix}",
+            field="window",
+            got=f"{prompt.tokens + reserve:,} tokens",
+            wanted=f"at most {window.tokens:,}",
+            fix=fix,
+        )
+    if window.reply_tokens is not None and reply > window.reply_tokens:
+        fix = f"Lower max_tokens to {window.reply_tokens:,} or less."
+        raise ModelError(
+            f"{model.name!r} can't write {reply:,} tokens: its replies end at {window.reply_tokens:,}. {fix}",
+            field="max_tokens",
+            got=f"{reply:,}",
+            wanted=f"at most {window.reply_tokens:,}",
+            fix=fix,
+        )
+    return prompt
+
+
+def window_of(model: Model) -> Window | None:
+    """Give the model's window; a plain number counts as the user's word."""
+    window: Any = model.window
+    return Window(tokens=window, origin="user") if isinstance(window, int) else window
