@@ -198,3 +198,14 @@ def test_power_syncs_each_commit(path: Path) -> None:
         assert store._journal.read("PRAGMA synchronous") == [(2,)]
     with Store(path) as store:
         assert store._journal.read("PRAGMA synchronous") == [(1,)]
+
+
+def test_a_file_is_opened_with_suspicion_and_never_checkpointed_by_sqlite_itself(store: Store) -> None:
+    settings = {"trusted_schema": 0, "cell_size_check": 1, "wal_autocheckpoint": 0}
+    assert {name: store._journal.read(f"PRAGMA {name}")[0][0] for name in settings} == settings
+
+
+def test_opening_writes_so_that_a_disk_that_fails_is_known_before_the_first_call(path: Path) -> None:
+    for opened in range(1, 4):
+        with Store(path) as store:
+            assert store._journal.read("SELECT value FROM meta WHERE name = 'opened'") == [(opened,)]

@@ -180,6 +180,17 @@ def test_the_first_reply_stays(store: Store) -> None:
     assert store.recall([asked(1)]) == [reply(1)]
 
 
+def test_one_request_to_two_models_is_two_pieces_of_work(store: Store) -> None:
+    """Also when the very same request object is asked of both, in turns."""
+    request = asked(1).request
+    one, other = Asked(request, "model@1"), Asked(request, "model@2")
+    assert store.recall([one]) == [None]
+    store.record([(other, reply(2))])
+    assert store.recall([one, other]) == [None, reply(2)]
+    store.record([(one, reply(1))])
+    assert store.recall([other, one]) == [reply(2), reply(1)]
+
+
 def test_many_at_once_and_twice_the_same(store: Store) -> None:
     store.record([(asked(number), reply(number)) for number in range(1_200)])
     numbers = [5, 1_199, 5, 2_000, 0]
