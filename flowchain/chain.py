@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -161,10 +162,10 @@ class Chain(Generic[T_co]):
         """
         self._check_on_error(on_error)
         found = self._settings.changed(settings)
-        values = self._batch(rows, on_error, found)
-        return list(values) if isinstance(rows, Sequence) else values
+        chunks = itertools.chain.from_iterable(self._chunks(rows, on_error, found))
+        return list(chunks) if isinstance(rows, Sequence) else chunks
 
-    def _batch(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[Any]:
+    def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
         with self._shown(settings) as watched:
             yield from self._checked(watched).batch(rows, watched, on_error)
 

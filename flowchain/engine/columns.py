@@ -14,48 +14,63 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flowchain.engine.failure import CAUGHT, at_item, node_error, wrong_value
+from flowchain.engine.failure import CAUGHT, at_item, node_error, told, wrong_value
 from flowchain.engine.plan import Plan, Step
 
 Loop = Callable[[list[Any]], Any]
 
 
 def compile_loop(plan: Plan) -> Loop:
-    """Bind a plain plan to a function of its input values (in the plan's order) that gives the output's value.
+    """Bind a plain plan to a function of its given values (see `given_slots`) that gives the output's value.
 
     Slots are shared: a value's slot is taken over by a later step once its last reader has run, so that a chain of
     100,000 nodes holds two values.
     """
-    first, count = _shared_slots(plan)
+    shared, count = _shared_slots(plan)
+    output = shared[plan.output]
+    if len(plan.steps) == 1 and len(plan.steps[0].reads) == 1 and plan.output == plan.steps[0].slot:
+        return _single(plan.steps[0], shared[plan.steps[0].reads[0]])
     program = []
     for step in plan.steps:
-        reads = [first[slot] for slot in step.reads]
+        reads = [shared[slot] for slot in step.reads]
         take: Any = reads[0] if len(reads) == 1 else _taker(reads)
-        program.append((step.call, step.validate, first[step.slot], take, step))
-    output = first[plan.output]
-    padding = [None] * (count - len(plan.inputs) - len(plan.captured) - (plan.item is not None))
+        program.append((step.call, step.validate, shared[step.slot], take, step))
+    padding = [None] * (count - len(given_slots(plan)))
 
     def run(values: list[Any]) -> Any:
         values += padding
-        step: Step | None = None
-        value: Any = None
+        step = value = None
         try:
             for call, validate, slot, take, step in program:
                 value = call(values[take]) if take.__class__ is int else call(*take(values))
                 validate(value)
                 values[slot] = value
-        except ValidationError as error:
-            raise _failed(step, value, error) from None
         except CAUGHT as error:
-            raise node_error(step.name, error) from error  # type: ignore[union-attr]
+            raise _told(step, value, error)  # noqa: B904 — the cause is set, or suppressed, there
         return values[output]
 
     return run
 
 
-def _failed(step: Step | None, value: Any, error: ValidationError) -> Exception:
+def _single(step: Step, read: int) -> Loop:
+    """One step needs no loop: the bodies of maps and loops are often just that."""
+    call, validate = step.call, step.validate
+
+    def run(values: list[Any]) -> Any:
+        value = None
+        try:
+            value = call(values[read])
+            validate(value)
+        except CAUGHT as error:
+            raise _told(step, value, error)  # noqa: B904 — the cause is set, or suppressed, there
+        return value
+
+    return run
+
+
+def _told(step: Step | None, value: Any, error: BaseException) -> Exception:
     assert step is not None
-    return wrong_value(step.name, step.node.value_type, value, error)
+    return told(step.name, step.node.value_type, value, error)
 
 
 def _taker(reads: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
@@ -96,8 +111,10 @@ def given_slots(plan: Plan) -> list[int]:
     return [*plan.captured, *item, *(slot for _, slot in plan.inputs)]
 
 
-def run_columns(plan: Plan, given: Sequence[Sequence[Any] | itertools.repeat[Any]], count: int) -> list[Any]:
-    """Run ``count`` rows through a plain plan, step by step; values come back in row order.
+def run_columns(
+    plan: Plan, given: Sequence[Sequence[Any] | itertools.repeat[Any]], count: int
+) -> tuple[list[Any], bool]:
+    """Run ``count`` rows through a plain plan, step by step; values in row order, and whether any failed.
 
     A row that fails gets a `FailedRow` in its place, and the others go on without it.
 
@@ -129,13 +146,13 @@ def run_columns(plan: Plan, given: Sequence[Sequence[Any] | itertools.repeat[Any
     if isinstance(output, itertools.repeat):
         output = list(itertools.islice(output, len(alive)))
     if not failed:
-        return output if isinstance(output, list) else list(output)
+        return (output if isinstance(output, list) else list(output)), False
     merged: list[Any] = [None] * count
     for index, value in zip(alive, output, strict=True):
         merged[index] = value
     for index, error in failed.items():
         merged[index] = FailedRow(error)
-    return merged
+    return merged, True
 
 
 class FailedRow:
@@ -194,10 +211,10 @@ def map_body(body: Plan, items: Sequence[Any], captured: Sequence[Any]) -> list[
     given: list[Any] = [itertools.repeat(value) for value in captured]
     if body.item is not None:
         given.append(items)
-    values = run_columns(body, given, len(items))
-    for index, value in enumerate(values):
-        if value.__class__ is FailedRow:
-            raise at_item(value.error, index)
+    values, has_failed = run_columns(body, given, len(items))
+    if has_failed:
+        index, failed = next((index, value) for index, value in enumerate(values) if value.__class__ is FailedRow)
+        raise at_item(failed.error, index)
     return values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
@@ -92,11 +93,13 @@ class Executor:
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def batch(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[Any]:
-        """Run rows from any iterable; values in row order, a `Failure` for a failed row under ``keep``."""
+    def batch(
+        self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError
+    ) -> Iterator[list[Any]]:
+        """Run rows from any iterable; their values in row order, some at a time, with a `Failure` kept or raised."""
         if self._loop is not None and not settings.observers and settings.timeout is None:
             return self._batch_by_columns(rows, on_error)
-        return self._batch_by_rows(rows, settings, on_error)
+        return ([value] for value in self._batch_by_rows(rows, settings, on_error))
 
     def _batch_by_rows(
         self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError
@@ -137,29 +140,29 @@ class Executor:
         except InputError as error:
             return error
 
-    def _batch_by_columns(self, rows: Iterable[Mapping[str, Any]], on_error: OnError) -> Iterator[Any]:
+    def _batch_by_columns(self, rows: Iterable[Mapping[str, Any]], on_error: OnError) -> Iterator[list[Any]]:
         source = _Source(rows)
-        feed = iter(source)
         first = 0
-        while chunk := list(itertools.islice(feed, _CHUNK)):
-            values = self._columns(chunk)
-            if on_error == "raise" or not _has_failed(values):
+        while chunk := source.take(_CHUNK):
+            values, has_failed = self._columns(chunk)
+            if has_failed:
                 for index, value in enumerate(values):
                     if value.__class__ is FailedRow:
-                        raise at_item(value.error, first + index)
-                    yield value
-            else:
-                for index, value in enumerate(values):
-                    yield Failure(index=first + index, error=value.error) if value.__class__ is FailedRow else value
+                        if on_error == "raise":
+                            yield values[:index]
+                            raise at_item(value.error, first + index)
+                        values[index] = Failure(index=first + index, error=value.error)
+            yield values
             first += len(chunk)
         source.raise_own_error()
 
-    def _columns(self, chunk: list[Any]) -> list[Any]:
+    def _columns(self, chunk: list[Any]) -> tuple[list[Any], bool]:
         """Run a chunk by columns; rows whose inputs are wrong are set aside first."""
         names, count = self.inputs.names, len(chunk)
         try:
-            columns = [[row[name] for row in chunk] for name in names]
-            is_exact = all(map(len(names).__eq__, map(len, chunk)))
+            columns = [list(map(itemgetter(name), chunk)) for name in names]
+            # With every name there, rows of no other names have as many entries as names in all.
+            is_exact = sum(map(len, chunk)) == count * len(names)
             for validate, column in zip(self.inputs.column_validators, columns, strict=True):
                 validate(column)
         except (KeyError, TypeError, ValidationError):
@@ -170,8 +173,8 @@ class Executor:
         bound = [self._row(row, _NO_SETTINGS) for row in chunk]
         good = [values for values in bound if not isinstance(values, Exception)]
         columns = [list(column) for column in zip(*good, strict=True)] if good else [[] for _ in names]
-        found = iter(run_columns(self.plan, columns, len(good)))
-        return [FailedRow(values) if isinstance(values, Exception) else next(found) for values in bound]
+        found = iter(run_columns(self.plan, columns, len(good))[0])
+        return [FailedRow(values) if isinstance(values, Exception) else next(found) for values in bound], True
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -232,17 +235,24 @@ class _Source:
     """Rows from the user's iterable; an error of its own ends it, but costs no row that came before."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self._rows = rows
+        self._rows = iter(rows)
         self._error: Exception | None = None
         self._count = 0
 
+    def take(self, count: int) -> list[Any]:
+        """Give the next rows, at most so many; none at the end."""
+        chunk: list[Any] = []
+        if self._error is None:
+            try:
+                chunk.extend(itertools.islice(self._rows, count))
+            except Exception as error:
+                self._error = error
+            self._count += len(chunk)
+        return chunk
+
     def __iter__(self) -> Iterator[Any]:
-        try:
-            for row in self._rows:
-                yield row
-                self._count += 1
-        except Exception as error:
-            self._error = error
+        while chunk := self.take(1):
+            yield chunk[0]
 
     def raise_own_error(self) -> None:
         """Raise what the iterable raised, now that all rows before it have been given."""
@@ -251,10 +261,6 @@ class _Source:
                 f"the rows ended with {type(self._error).__name__} at index {self._count}: {self._error}",
                 item=self._count,
             ) from self._error
-
-
-def _has_failed(values: list[Any]) -> bool:
-    return any(value.__class__ is FailedRow for value in values)
 
 
 def _value(row: Row) -> Any:

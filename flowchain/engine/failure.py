@@ -33,6 +33,17 @@ def node_error(node: str, error: BaseException, *, cause: BaseException | None =
     return made
 
 
+def told(node: str, wanted: Any, value: Any, error: BaseException) -> NodeError:
+    """Say what ended a step: its own failure (kept as the cause), or a value of the wrong type."""
+    traceback = error.__traceback__
+    # A validator is called from the loop itself; a ValidationError that comes out of user code has frames of its own.
+    if isinstance(error, ValidationError) and traceback is not None and traceback.tb_next is None:
+        failure = wrong_value(node, wanted, value, error)
+        failure.__suppress_context__ = True
+        return failure
+    return node_error(node, error, cause=error)
+
+
 def _message(error: BaseException) -> str:
     try:
         text = str(error)

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
-
-from flowchain.engine.failure import CAUGHT, node_error, wrong_value
+from flowchain.engine.failure import CAUGHT, told
 from flowchain.engine.plan import Plan
 from flowchain.events import NodeFinished, RowFinished, RunFinished, RunStarted
 
@@ -20,7 +18,10 @@ _new = tuple.__new__  # an event is made once a step; the class's own constructo
 
 def compile_listening_loop(plan: Plan) -> ListeningLoop:
     """Bind a plain plan to a function of its input values and of observers."""
-    program = [(step, step.call, step.validate, step.name, step.slot, step.reads) for step in plan.steps]
+    program = []
+    for step in plan.steps:
+        take: Any = step.reads[0] if len(step.reads) == 1 else step.reads
+        program.append((step.call, step.validate, step.slot, take, step.name, step))
     given = [slot for _, slot in plan.inputs]
 
     def run(inputs: list[Any], observers: tuple[Callable[[Any], None], ...]) -> Any:
@@ -34,29 +35,27 @@ def compile_listening_loop(plan: Plan) -> ListeningLoop:
         for slot, value in zip(given, inputs, strict=True):
             values[slot] = value
         tell(RunStarted(run_id, clock(), 1))
-        failure: Exception | None = None
-        started = clock()
-        for step, call, validate, name, slot, reads in program:
-            value = None
-            try:
-                value = call(values[reads[0]]) if len(reads) == 1 else call(*[values[read] for read in reads])
+        step = value = None
+        ended = started = clock()
+        try:
+            for call, validate, slot, take, name, step in program:
+                value = call(values[take]) if take.__class__ is int else call(*[values[read] for read in take])
                 validate(value)
-            except ValidationError as error:
-                failure = wrong_value(name, step.node.value_type, value, error)
-            except CAUGHT as error:
-                failure = node_error(name, error, cause=error)
+                ended = clock()
+                tell(_new(NodeFinished, (run_id, ended, name, item, ended - started, value, None)))
+                values[slot] = value
+                started = ended
+        except CAUGHT as error:
+            assert step is not None
+            failure = told(step.name, step.node.value_type, value, error)
             ended = clock()
-            if failure is not None:
-                tell(NodeFinished(run_id, ended, name, item, ended - started, None, failure))
-                break
-            values[slot] = value
-            tell(_new(NodeFinished, (run_id, ended, name, item, ended - started, value, None)))
-            started = ended
-        result = None if failure is not None else values[plan.output]
-        tell(RowFinished(run_id, clock(), 0, result, failure))
-        tell(RunFinished(run_id, clock(), failure))
-        if failure is not None:
-            raise failure
+            tell(NodeFinished(run_id, ended, step.name, item, ended - started, None, failure))
+            tell(RowFinished(run_id, ended, 0, None, failure))
+            tell(RunFinished(run_id, ended, failure))
+            raise failure  # noqa: B904 — the cause is set there
+        result = values[plan.output]
+        tell(RowFinished(run_id, ended, 0, result))
+        tell(RunFinished(run_id, ended))
         return result
 
     return run

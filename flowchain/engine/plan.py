@@ -130,7 +130,8 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     bodies = {field: compile_plan(inner) for field, inner in scope.bodies.get(node, {}).items()}
     captured = {field: tuple(slots[source] for source in plan.scope.captured) for field, plan in bodies.items()}
     name = scope.full_name(node)
-    validate = strict_validator(node.value_type)
+    # A map's values have each been checked at the node that gave them.
+    validate = _no_check if isinstance(node, Each) else strict_validator(node.value_type)
     ways: tuple[int | Constant, ...] = ()
     kind: Kind
     if isinstance(node, TaskNode):
@@ -167,6 +168,10 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
         kind = "plain"
         call, reads = _fields_call(plain_call(node), _values(node), slots)
     return Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
+
+
+def _no_check(value: Any) -> None:
+    pass
 
 
 def _no_value() -> None:
