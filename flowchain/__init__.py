@@ -43,6 +43,7 @@ from flowchain.nodes.tasks import (
 from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.protocols import Window
 from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Source
+from flowchain.store.store import Store
 
 __all__ = [
     "Answer",
@@ -81,6 +82,7 @@ __all__ = [
     "Settings",
     "Source",
     "Split",
+    "Store",
     "StoreError",
     "Summarize",
     "TransformersModel",
