@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import shown
 from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted
+from flowchain.excerpt import Piece, pieces_of
 from flowchain.protocols import Model
 from flowchain.records import Reply, Request
+from flowchain.windows.coverage import Coverage, cover
 from flowchain.windows.fit import prompt_of
 
 T_co = TypeVar("T_co", covariant=True)
@@ -75,6 +79,19 @@ class Run(Generic[T_co]):
     node_seconds: Mapping[str, float]
     """Time of each node by its full name, summed over the items of maps around it."""
 
+    @functools.cached_property
+    def coverage(self) -> Coverage:
+        """Which part of which input text was read by which node; sums to every text's length."""
+        documents = dict(_documents(self.inputs))
+        readings = [(exchange.node, _read_by(exchange.request)) for exchange in self.requests]
+        return cover(documents, readings)
+
+    def save_html(self, path: str | PathLike[str]) -> None:
+        """Write the run as one static page: no script, nothing loaded from elsewhere, every text escaped."""
+        from flowchain.observe.report import write_report
+
+        write_report(self, path)
+
     @property
     def calls(self) -> int:
         """How many calls of models served the requests."""
@@ -86,7 +103,30 @@ class Run(Generic[T_co]):
             lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
         if len(self.values) > 20:  # noqa: PLR2004
             lines.append(f"  … {len(self.values) - 20:,} more")
+        if self.requests and self.coverage.documents:
+            lines += ["", repr(self.coverage)]
         return "\n".join(lines)
+
+
+def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts among the inputs, those in lists by number."""
+    for name, value in inputs.items():
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value) if isinstance(item, str))
+
+
+def _read_by(request: Request[Any]) -> list[Piece]:
+    """What a request holds of other texts; what a request quotes beside (a focus, a question) counts as read, too."""
+    found: list[Piece] = []
+    for field_name in request.__dataclass_fields__:
+        value = getattr(request, field_name)
+        for text in value if isinstance(value, tuple) else (value,):
+            text = getattr(text, "content", text)
+            if isinstance(text, str):
+                found.extend(pieces_of(text))
+    return found
 
 
 class Recorder:
