@@ -189,6 +189,8 @@ def _try(
             )
     except Exception as error:
         return error
+    except BaseException as error:  # sys.exit() in a model must not end the worker that others wait for
+        return ModelError(f"the model ended with {type(error).__name__}: {shown(str(error))}")
     for index, reply in zip(batch, replies, strict=True):
         if isinstance(reply, Reply):
             outcomes[index] = (reply, None)

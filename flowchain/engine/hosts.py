@@ -93,8 +93,13 @@ class Host:
 
     def _serve(self, batch: list[Job]) -> None:
         call = _caller(self.model, batch)
+
+        def is_whole(error: BaseException) -> bool:
+            # A model that was told to stop fails for everyone in the batch: there is no guilty request to look for.
+            return is_transient(error) or all(job.is_dropped() for job in batch)
+
         outcomes = answer_batch(
-            call, [job.request for job in batch], is_whole=is_transient, on_halved=self._remember_limit
+            call, [job.request for job in batch], is_whole=is_whole, on_halved=self._remember_limit
         )
         number = next(_batch_numbers)
         by_sender: dict[Deliver, list[tuple[Any, Outcome]]] = {}
@@ -123,10 +128,10 @@ class _Watch:
 
 
 def _caller(model: Model, batch: list[Job]) -> Callable[[Sequence[Request[Any]]], Sequence[Reply]]:
-    method = getattr(model, batch[0].request.task)
     by_request = {id(job.request): job for job in batch}
 
     def call(requests: Sequence[Request[Any]]) -> Sequence[Reply]:
+        method = getattr(model, requests[0].task)
         if getattr(model, "is_watchable", False):
             result = method(requests, watch=_Watch([by_request[id(request)] for request in requests]))
         else:

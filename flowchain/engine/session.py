@@ -84,7 +84,8 @@ class Session:
             return None
         index, value, error = self.core.finished.popleft()
         self._row_inputs.pop(index, None)
-        self.emit(RowFinished(self.run, self.world.now(), index, value, error))
+        if self._observers:
+            self.emit(RowFinished(self.run, self.world.now(), index, value, error))
         return index, value, error
 
     def take_awaits(self) -> list[tuple[Task, Wait]]:
