@@ -86,7 +86,7 @@ class HasPrompts(Protocol):
 
 
 class Watch(Protocol):
-    """Handed as ``watch=`` to the task methods of a model with ``is_watchable = True``: text on its way, and a brake."""
+    """Handed as ``watch=`` to the task methods of a model with ``is_watchable = True``: text as it comes; brakes."""
 
     def text(self, index: int, piece: str) -> None:
         """Pass on a piece of the reply to request ``index`` of the batch; never a part of a stop string."""

@@ -125,7 +125,7 @@ class Request(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are chosen: greedy at temperature 0, else sampled by a noise that depends on request and seed alone."""
+    """How tokens are chosen: greedy at temperature 0, else sampled by noise that depends on request and seed alone."""
 
     temperature: float = 0.0
     top_k: int = 0

@@ -115,7 +115,7 @@ def _fallback(step: Step, values: tuple[Any, ...]) -> Work:
     for way in step.ways[:-1]:
         try:
             value = yield from _take(way)
-        except Exception:  # noqa: S112, BLE001 — this node exists to go on after any failure of a way; events tell of it
+        except Exception:  # this node exists to go on after any failure of a way; events tell of it
             continue
         if fallback.accept is None:
             return value

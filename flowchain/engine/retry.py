@@ -44,7 +44,7 @@ class Retry:
     retry: Callable[[BaseException], bool] = field(default=is_transient)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.attempts <= 100:  # noqa: PLR2004
+        if not 1 <= self.attempts <= 100:
             raise ValueError(f"attempts={self.attempts}: from 1 (never ask again) to 100")
         if not 0 <= self.first_wait_s <= self.longest_wait_s:
             raise ValueError(f"first_wait_s={self.first_wait_s}: from 0 to longest_wait_s={self.longest_wait_s}")

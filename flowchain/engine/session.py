@@ -11,12 +11,11 @@ from __future__ import annotations
 import functools
 import heapq
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flowchain.engine.core import Core, Frame, Pending, Task
 from flowchain.engine.effects import Wait, Work
-from flowchain.windows.fit import check_fit
 from flowchain.engine.hosts import Deliver, Done, Host, Job, Piece
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.settings import Settings
@@ -36,6 +35,7 @@ from flowchain.events import (
 from flowchain.programs.ask import Site
 from flowchain.protocols import Asked, Model, fingerprint_of
 from flowchain.records import Reply
+from flowchain.windows.fit import check_fit
 
 
 class Session:

@@ -53,7 +53,7 @@ class Scope:
 
     def walk(self) -> Iterator[tuple[Scope, Node[Any]]]:
         """Give every node of this scope and of the bodies inside it."""
-        scopes = [self]
+        scopes: list[Scope] = [self]
         while scopes:
             scope = scopes.pop()
             for node in scope.reads:
@@ -70,7 +70,8 @@ def build(output: Node[Any]) -> Scope:
     """
     if output.scope:
         fix = "Move the node into the body, or let the body return it and use the list that Each gives."
-        problem = Problem(output.name or output.base_name, None, "a body's item, used outside its body", "a node of its own", fix)
+        where = output.name or output.base_name
+        problem = Problem(where, None, "a body's item, used outside its body", "a node of its own", fix)
         raise ChainError.of([problem])
     scope = _name(_walk(output, None, 0), "")
     problems = list(_duplicate_inputs(scope))
@@ -109,12 +110,12 @@ def _walk(output: Node[Any], item: Node[Any] | None, depth: int) -> _Walked:
             captured[node] = None
             stack.pop()
         else:
-            found: Reads = node.edges  # type: ignore[assignment]
+            found = [(edge[0], edge[1]) for edge in node.edges]
             if node.bodies:
                 inner = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
                 bodies[node] = inner
-                found = (*found, *((field, source, None) for field, walked in inner.items() for source in walked.captured))  # type: ignore[misc]
-            opened[node] = tuple((edge[0], edge[1]) for edge in found)
+                found += [(field, source) for field, walked in inner.items() for source in walked.captured]
+            opened[node] = tuple(found)
             stack.extend(source for _, source in reversed(opened[node]))
     return _Walked(output, item, reads, captured, bodies)
 

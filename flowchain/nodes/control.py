@@ -295,7 +295,7 @@ class Fallback(Node[T], Generic[T]):
         return () if self.accept is None else (Body("accept", self.item, self.accept),)
 
     def _rule_problems(self) -> list[Problem]:
-        if len(self.ways) < 2:  # noqa: PLR2004
+        if len(self.ways) < 2:
             fix = "Name a reserve: Fallback(first, second)."
             return [self._problem("ways", f"{len(self.ways)} ways", "at least two", fix)]
         return []

@@ -12,11 +12,22 @@ from __future__ import annotations
 import collections.abc
 import difflib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    NoReturn,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticUndefined, core_schema
-from typing_extensions import Self
+from pydantic_core import core_schema
 
 from flowchain.errors import ChainError, Problem, shown
 from flowchain.nodes.types import describe, element_of, fits, union_of
@@ -167,7 +178,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         # pydantic gives every frozen subclass a hash by value, whatever the base says.
-        cls.__hash__ = object.__hash__  # type: ignore[method-assign]
+        cls.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
         for base in cls.__mro__:
             generic = base.__dict__.get("__pydantic_generic_metadata__")
             if generic and generic["args"] and not isinstance(generic["args"][0], TypeVar):
@@ -193,7 +204,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     @property
     def edges(self) -> tuple[Edge, ...]:
         """The references this node reads, in field order."""
-        return self._edges  # type: ignore[no-any-return]
+        return self._edges  # type: ignore[attr-defined, no-any-return]
 
     @property
     def bodies(self) -> tuple[Body, ...]:
@@ -203,7 +214,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     @property
     def scope(self) -> frozenset[Any]:
         """The map items and loop states that this node depends on: it lives inside their bodies."""
-        return self._scope  # type: ignore[no-any-return]
+        return self._scope  # type: ignore[attr-defined, no-any-return]
 
     def with_(self, **changes: Any) -> Self:
         """Give a copy with other field values.
@@ -239,8 +250,8 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     def __delattr__(self, name: str) -> NoReturn:
         self.__setattr__(name, None)
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
 
     def __copy__(self) -> Self:
         return self
@@ -259,7 +270,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
 
 def _label(node: Ref[Any]) -> str:
-    return getattr(node, "name", None) or getattr(node, "kind", type(node).__name__)
+    return str(getattr(node, "name", None) or getattr(node, "kind", type(node).__name__))
 
 
 def brief(value: object) -> str:
@@ -268,10 +279,10 @@ def brief(value: object) -> str:
         return f"<{_label(value)}>"
     if isinstance(value, (tuple, list)):
         inner = ", ".join(brief(item) for item in value[:4])
-        return f"[{inner}{', …' if len(value) > 4 else ''}]"  # noqa: PLR2004
+        return f"[{inner}{', …' if len(value) > 4 else ''}]"
     if isinstance(value, dict):
         inner = ", ".join(f"{key!r}: {brief(item)}" for key, item in list(value.items())[:4])
-        return f"{{{inner}{', …' if len(value) > 4 else ''}}}"  # noqa: PLR2004
+        return f"{{{inner}{', …' if len(value) > 4 else ''}}}"
     if isinstance(value, type):
         return describe(value)
     return shown(value)
@@ -282,7 +293,8 @@ def checked_name(name: str) -> str:
     allowed = _NAME.match(name)
     end = allowed.end() if allowed else 0
     if end < len(name):
-        raise ValueError(f"the character U+{ord(name[end]):04X} is not allowed: letters, digits, '_', '-' and spaces are")
+        sign = f"U+{ord(name[end]):04X}"
+        raise ValueError(f"the character {sign} is not allowed: letters, digits, '_', '-' and spaces are")
     if not name.strip() or len(name) > LONGEST_NAME:
         raise ValueError(f"a name has 1 to {LONGEST_NAME} characters")
     return name
@@ -382,7 +394,7 @@ def _field_problems(cls: type[Node[Any]], given: dict[str, Any], error: Validati
             problems.append(Problem(label, field, "nothing", wanted, f"Pass {field}=…, a literal or a node."))
         else:
             # A union reports every branch; the one that failed on the value, not on the type, is the useful one.
-            details.sort(key=lambda detail: detail["type"].endswith("_type") or detail["type"].startswith("is_instance"))
+            details.sort(key=lambda detail: detail["type"].endswith("_type") or "is_instance" in detail["type"])
             message = details[0]["msg"].removeprefix("Value error, ")
             got = shown(given.get(field, details[0]["input"]))
             problems.append(Problem(label, field, got, _takes(cls, field), message[:1].upper() + message[1:] + "."))
@@ -391,7 +403,7 @@ def _field_problems(cls: type[Node[Any]], given: dict[str, Any], error: Validati
 
 def _takes(cls: type[Node[Any]], field: str) -> str:
     info = cls.model_fields.get(field)
-    if info is None or info.annotation is PydanticUndefined:
+    if info is None or info.annotation is None:
         return "a value"
     signs = {"Ge": ("ge", "≥"), "Gt": ("gt", ">"), "Le": ("le", "≤"), "Lt": ("lt", "<")}
     rules = [(rule, signs.get(type(rule).__name__)) for rule in info.metadata]

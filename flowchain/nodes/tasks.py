@@ -26,6 +26,7 @@ Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
 OnEmpty = Literal["error", "skip"]
+Messages = Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)]
 Overflow = Literal["error", "split", "summarize", "tail"]
 
 MOST_STOPS = 64
@@ -130,9 +131,11 @@ def label_problem(labels: Sequence[str], *, is_complete: bool, is_multi: bool) -
     """
     if is_complete and len(labels) < (1 if is_multi else 2):
         got = f"{len(labels)} labels" if len(labels) != 1 else f"one label ({labels[0]!r})"
-        return got, "at least two labels", "With one label there is nothing to choose; multi_label=True scores it alone."
+        fix = "With one label there is nothing to choose; multi_label=True scores it alone."
+        return got, "at least two labels", fix
     if len(labels) > MOST_LABELS:
-        return f"{len(labels):,} labels", f"at most {MOST_LABELS:,}", "Classify in two steps: first a group, then within it."
+        fix = "Classify in two steps: first a group, then within it."
+        return f"{len(labels):,} labels", f"at most {MOST_LABELS:,}", fix
     seen: dict[str, str] = {}
     for label in labels:
         if not label.strip():
@@ -175,7 +178,8 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
             problems.append(self._problem("stop", "''", "a text", fix))
         if len(self.stops) > MOST_STOPS:
             got, wanted = f"{len(self.stops):,} stops", f"at most {MOST_STOPS}"
-            problems.append(self._problem("stop", got, wanted, "Stop at what separates the texts; one or two are enough."))
+            fix = "Stop at what separates the texts; one or two are enough."
+            problems.append(self._problem("stop", got, wanted, fix))
         if self.num_beams > 1 and self.temperature > 0:
             got = f"num_beams={self.num_beams} with temperature={self.temperature}"
             fix = "Set temperature=0 for beam search, or num_beams=1 for sampling."
@@ -225,7 +229,7 @@ class Chat(Sampled[str]):
     kind: ClassVar[str] = "chat"
     task: ClassVar[Task] = "chat"
 
-    messages: Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)] | Ref[Sequence[Message]] | str | Ref[str]
+    messages: Messages | Ref[Sequence[Message]] | str | Ref[str]
     """The conversation; a plain text is one user message."""
     system: str | Ref[str] | None = None
     """An instruction ahead of the conversation."""

@@ -91,9 +91,7 @@ def holes(parts: Sequence[str | Hole]) -> Iterator[Hole]:
     return (part for part in parts if isinstance(part, Hole))
 
 
-def check_placeholders(
-    parts: Sequence[str | Hole], types: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str, str]]:
+def check_placeholders(parts: Sequence[str | Hole], types: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Compare a template with the types of its values; yield (field, got, wanted, fix) for each problem."""
     wanted = {hole.name for hole in holes(parts)}
     unused = [name for name in types if name not in wanted]

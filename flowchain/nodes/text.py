@@ -48,7 +48,7 @@ class Input(Node[T], Generic[T]):
 
     kind: ClassVar[str] = "input"
 
-    name: str  # type: ignore[assignment]
+    name: str  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
     type: Any
     default: Any = REQUIRED
     max_tokens: PositiveInt | None = None
@@ -58,7 +58,7 @@ class Input(Node[T], Generic[T]):
 
         @overload
         def __init__(
-            self: Input[T],
+            self: Input[T],  # pyright: ignore[reportInvalidTypeVarUse]
             name: str,
             type: builtins.type[T],
             *,

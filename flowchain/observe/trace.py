@@ -101,7 +101,7 @@ class Run(Generic[T_co]):
         lines = [f"Run of {self.chain!r}: {len(self.requests)} requests in {self.calls} calls, {self.seconds:.3f} s"]
         for name, value in list(self.values.items())[:20]:
             lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
-        if len(self.values) > 20:  # noqa: PLR2004
+        if len(self.values) > 20:
             lines.append(f"  … {len(self.values) - 20:,} more")
         if self.requests and self.coverage.documents:
             lines += ["", repr(self.coverage)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowchain.windows.fit import prompt_of, window_of
 from flowchain.errors import ModelError
 from flowchain.protocols import Model
 from flowchain.records import Request
+from flowchain.windows.fit import prompt_of, window_of
 
 
 def room_for(model: Model, request: Callable[[str], Request[Any]], max_tokens: int) -> int | None:

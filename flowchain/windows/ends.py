@@ -161,7 +161,9 @@ class Ends:
         text = self.text
         stop = min(len(text), limit + 2 * _SENTENCE_LOOKAHEAD)
         # A lone surrogate can't be handed over; one replacement character for each keeps the offsets.
-        sentences = sentencex.segment("en", _SURROGATE.sub("\ufffd", text[begin:stop]))
+        sentences = sentencex.segment(  # pyright: ignore[reportAttributeAccessIssue]
+            "en", _SURROGATE.sub("\ufffd", text[begin:stop])
+        )
         ends = list(accumulate(map(len, sentences), initial=begin))[1:]
         # Characters were dropped: the offsets are worth nothing.
         self._sentences = ends[:-1] if ends and ends[-1] == stop else []

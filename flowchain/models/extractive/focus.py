@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from flowchain.models.extractive.index import TextIndex
@@ -99,7 +100,7 @@ def rank_sentences(question: str, indexes: Sequence[TextIndex], *, count: int | 
             )
             if share > 0.2 and query.bigrams:
                 inside = terms(index.text[span.start : span.end])
-                for pair in set(zip(inside, inside[1:], strict=False)) & query.bigrams:
+                for pair in set(pairwise(inside)) & query.bigrams:
                     score += _BIGRAM * (query.weights.get(pair[0], 0.5) + query.weights.get(pair[1], 0.5)) / 2
             ranked.append(Ranked(score, number, sentence))
     ranked.sort(key=lambda entry: (-entry.score, entry.document, entry.sentence))

@@ -30,9 +30,8 @@ _WINDOW = 3000
 _WINDOW_END = re.compile(rf"{_FINAL}\s+|[。！？｡]|\n")
 _IDEOGRAPHIC_END = re.compile(r"[。！？｡][」』）”’\"']*")
 _SPACES = {code: " " for code in range(0x3100) if (chr(code).isspace() or code < 32) and chr(code) != "\n"}
-_TWIN = str.maketrans(
-    {**_SPACES, 0xFEFF: " ", 0x200B: " ", 0x2060: " ", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"}
-)
+_MARKS = {"\ufeff": " ", "\u200b": " ", "\u2060": " ", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"}
+_TWIN = {**_SPACES, **str.maketrans(_MARKS)}
 
 
 class Sentence(NamedTuple):
@@ -48,18 +47,19 @@ def split_sentences(text: str, *, language: str = "en") -> list[Sentence]:
 
     A sentence is never longer than 3,000 characters: longer ones are cut at white space, or anywhere if there is none.
 
-    >>> split_sentences("It ran.\\n\\nDr. Ada wrote it. She did.")
-    [Sentence(start=0, end=7, paragraph=0), Sentence(start=9, end=26, paragraph=1), Sentence(start=27, end=35, paragraph=1)]
+    >>> for sentence in split_sentences("It ran.\\n\\nDr. Ada wrote it. She did."):
+    ...     print(sentence)
+    Sentence(start=0, end=7, paragraph=0)
+    Sentence(start=9, end=26, paragraph=1)
+    Sentence(start=27, end=35, paragraph=1)
     """
     found: list[Sentence] = []
-    paragraph = 0
-    for start, end in _blocks(text):
+    for paragraph, (start, end) in enumerate(_blocks(text)):
         for low, high in _window_spans(text, start, end):
             for piece_start, piece_end in _ends(text[low:high], language):
                 span = _trimmed(text, low + piece_start, low + piece_end)
                 if span is not None:
                     found.append(Sentence(*span, paragraph))
-        paragraph += 1
     return found
 
 
@@ -112,7 +112,8 @@ def _window_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _ends(window: str, language: str) -> Iterator[tuple[int, int]]:
-    from sentencex import segment  # late: a compiled library, for those who run a model only
+    # Late: a compiled library (without stubs), for those who run a model only.
+    from sentencex import segment  # type: ignore[import-untyped]
 
     twin = window.translate(_TWIN)
     at = 0
