@@ -1,0 +1,80 @@
+"""Answer questions from several long documents: each is summarised towards the question, the summaries are read.
+
+    python examples/long_document_qa.py                                   the Python language reference answers
+    python examples/long_document_qa.py report.pdf notes.md -q "Who …?"   your documents answer
+
+Nothing is downloaded: the embedded extractive model summarises and answers. ``--model`` and ``--summary-model`` put a
+transformers model (a hub name or a folder) in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from pydoc_data.topics import topics
+
+from rich.console import Console
+from rich.text import Text
+
+import flowchain as fc
+
+TOPICS = ("execmodel", "import", "compound", "typesseq", "specialnames")
+QUESTIONS = (
+    "How many basic sequence types are there?",
+    "What is the with statement used to wrap?",
+    "Which error is raised when a name is not found at all?",
+    "Which model of error handling does Python use?",
+)
+
+
+def build(model: str | None, summary_model: str | None) -> fc.Chain[fc.AnswerSpan]:
+    """Declare the chain: every document is summarised with the question in view, the answer comes from the summaries."""
+    documents = fc.Input("documents", list[str])
+    question = fc.Input("question", str)
+    notes = fc.Each(
+        documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200, model=summary_model)
+    )
+    return fc.Chain(fc.Answer(question=question, context=notes, model=model))
+
+
+def show(console: Console, question: str, span: fc.AnswerSpan, names: list[str], documents: list[str]) -> None:
+    """Print an answer, the sentence it stands in, and where."""
+    console.print(Text(question, style="bold"))
+    console.print(Text(f"  {span.text}", style="green"), Text(f"(score {span.score:.2f})", style="dim"))
+    evidence = " ".join(span.evidence.split())
+    sentence = Text(f"  “{evidence}”")
+    sentence.highlight_words([" ".join(span.text.split())], style="bold green")
+    console.print(sentence)
+    if span.source is not None:
+        source = span.source
+        assert documents[source.document][source.start : source.end] == span.text
+        console.print(Text(f"  {names[source.document]}, characters {source.start:,}–{source.end:,}", style="dim"))
+    console.print()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help=".txt, .md, .html, .pdf, .docx")
+    parser.add_argument("-q", "--question", action="append", help="may be given several times")
+    parser.add_argument("--model", help="who answers: a hub name or a folder")
+    parser.add_argument("--summary-model", help="who summarises: a hub name or a folder")
+    arguments = parser.parse_args()
+    if arguments.files and not arguments.question:
+        parser.error('what should the documents answer? Give -q "…"')
+    if arguments.files:
+        names = [path.name for path in arguments.files]
+        documents = [fc.read_document(path).text for path in arguments.files]
+    else:
+        names, documents = list(TOPICS), [topics[name] for name in TOPICS]
+    chain = build(arguments.model, arguments.summary_model)
+    questions = arguments.question or QUESTIONS
+    console = Console()
+    words = sum(len(text.split()) for text in documents)
+    console.print(f"{len(documents)} documents, {words:,} words: {', '.join(names)}\n", highlight=False)
+    rows = [{"documents": documents, "question": question} for question in questions]
+    for question, span in zip(questions, chain.batch(rows), strict=True):
+        show(console, question, span, names, documents)
+
+
+if __name__ == "__main__":
+    main()
