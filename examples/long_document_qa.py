@@ -28,7 +28,7 @@ QUESTIONS = (
 
 
 def build(model: str | None, summary_model: str | None) -> fc.Chain[fc.AnswerSpan]:
-    """Declare the chain: every document is summarised with the question in view, the answer comes from the summaries."""
+    """Declare the chain: each document is summarised with the question in view, the answer comes from the summaries."""
     documents = fc.Input("documents", list[str])
     question = fc.Input("question", str)
     notes = fc.Each(
@@ -53,6 +53,7 @@ def show(console: Console, question: str, span: fc.AnswerSpan, names: list[str],
 
 
 def main() -> None:
+    """Read the arguments, run the chain, show what it found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, help=".txt, .md, .html, .pdf, .docx")
     parser.add_argument("-q", "--question", action="append", help="may be given several times")

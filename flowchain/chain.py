@@ -133,12 +133,13 @@ class Chain(Generic[T_co]):
         with self._shown(settings) as watched:
             return await self._checked(watched).arun(given, watched)  # type: ignore[no-any-return]
 
+    # A list is an iterable, too, and gives a list instead of an iterator: that is the meaning of these overloads.
     @overload
-    def batch(
+    def batch(  # pyright: ignore[reportOverlappingOverload]
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ..., **settings: Any
     ) -> list[T_co]: ...
     @overload
-    def batch(
+    def batch(  # pyright: ignore[reportOverlappingOverload]
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["keep"], **settings: Any
     ) -> list[T_co | Failure]: ...
     @overload

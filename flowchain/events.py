@@ -1,7 +1,8 @@
 """What can happen in a run, as one stream of records: progress, reports and tracing are readers of it.
 
 Times are seconds of the run's clock (monotonic; simulated in tests). ``node`` is a full name with its path through
-bodies; ``item`` numbers the row of a batch and the items of the maps around the node, outermost first. They are tuples, since a chain of plain functions may send a million of them a second.
+bodies; ``item`` numbers the row of a batch and the items of the maps around the node, outermost first. They are tuples,
+since a chain of plain functions may send a million of them a second.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class RowFinished(NamedTuple):
 
     run: str
     at_s: float
-    index: int
+    row: int
     value: Any = None
     error: Exception | None = None
 

@@ -102,7 +102,7 @@ Outcome = tuple[Reply | None, Exception | None]
 
 
 def answer_batch(
-    call: Callable[[Sequence[Request[Any]]], Sequence[Reply]],
+    call: Callable[[Sequence[Request[Any]]], Sequence[Any]],
     requests: Sequence[Request[Any]],
     *,
     is_whole: Callable[[BaseException], bool],
@@ -147,7 +147,7 @@ def answer_batch(
 
 
 def _search(
-    call: Callable[[Sequence[Request[Any]]], Sequence[Reply]],
+    call: Callable[[Sequence[Request[Any]]], Sequence[Any]],
     requests: Sequence[Request[Any]],
     suspects: list[int],
     outcomes: list[Outcome],
@@ -172,7 +172,7 @@ def _search(
 
 
 def _try(
-    call: Callable[[Sequence[Request[Any]]], Sequence[Reply]],
+    call: Callable[[Sequence[Request[Any]]], Sequence[Any]],
     requests: Sequence[Request[Any]],
     batch: list[int],
     outcomes: list[Outcome],
@@ -194,7 +194,7 @@ def _try(
     for index, reply in zip(batch, replies, strict=True):
         if isinstance(reply, Reply):
             outcomes[index] = (reply, None)
-        else:
+        else:  # a user's own model may give anything
             got = f"{shown(reply)} ({type(reply).__name__})"
             wrong = ModelError(f"the model gave {got}, which is no reply", got=got, wanted="a Reply")
             outcomes[index] = (None, wrong)

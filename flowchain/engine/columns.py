@@ -41,7 +41,7 @@ def compile_loop(plan: Plan) -> Loop:
         values += padding
         step = value = None
         try:
-            for call, validate, slot, take, step in program:
+            for call, validate, slot, take, step in program:  # noqa: B007 — told of where a step fails
                 value = call(values[take]) if take.__class__ is int else call(*take(values))
                 validate(value)
                 values[slot] = value

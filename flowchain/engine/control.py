@@ -87,7 +87,8 @@ def _choose(step: Step, values: tuple[Any, ...]) -> Work:
     key = on.label if isinstance(on, Classification) else on
     cases = list(choose.cases)
     # By type as well: True and 1 are equal as keys.
-    found = [index for index, case in enumerate(cases) if case == key and isinstance(case, bool) == isinstance(key, bool)]
+    wanted = (key, isinstance(key, bool))
+    found = [number for number, case in enumerate(cases) if (case, isinstance(case, bool)) == wanted]
     if not found and not choose.has_default:
         raise NodeError(
             f"node {step.name!r} has no case for {shown(key)}; its cases are {', '.join(map(shown, cases))}. "

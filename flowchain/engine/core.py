@@ -48,7 +48,7 @@ class _Failed:
 class Frame:
     """One run of a plan."""
 
-    __slots__ = ("children", "index", "is_over", "missing", "parent", "path", "plan", "tasks", "uses_left", "values", "waiters")
+    __slots__ = ("index", "is_over", "missing", "parent", "path", "plan", "tasks", "uses_left", "values", "waiters")
 
     def __init__(self, plan: Plan, parent: _Family | None, index: int, path: tuple[int, ...]) -> None:
         self.plan = plan
@@ -107,7 +107,7 @@ class _Family:
 
 
 class Core:
-    """See the module's text. ``on_step`` hears of every step that starts (value _EMPTY) or ends, where somebody listens."""
+    """See the module's text. ``on_step`` hears of every step that starts or ends, where somebody listens."""
 
     def __init__(
         self,

@@ -273,5 +273,5 @@ def _kept(row: Row, on_error: OnError) -> Any:
     if row.error is None:
         return row.value
     if on_error == "keep":
-        return Failure(index=row.index, error=row.error)
-    raise at_item(row.error, row.index)
+        return Failure(index=row.number, error=row.error)
+    raise at_item(row.error, row.number)

@@ -38,7 +38,7 @@ def compile_listening_loop(plan: Plan) -> ListeningLoop:
         step = value = None
         ended = started = clock()
         try:
-            for call, validate, slot, take, name, step in program:
+            for call, validate, slot, take, name, step in program:  # noqa: B007 — told of where a step fails
                 value = call(values[take]) if take.__class__ is int else call(*[values[read] for read in take])
                 validate(value)
                 ended = clock()

@@ -14,7 +14,7 @@ fields have become a bound call; annotations have become bound validators. The r
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -159,11 +159,11 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     elif isinstance(node, Choose):
         kind = "choose"
         call, reads = _fields_call(lambda on: on, {"on": node.on}, slots)
-        ways = _ways(node.ways, slots)
+        ways = _ways(tuple(node.ways), slots)
     elif isinstance(node, Fallback):
         kind = "fallback"
         call, reads = _no_value, tuple(slot for field in bodies for slot in captured[field])
-        ways = _ways(node.ways, slots)
+        ways = _ways(tuple(node.ways), slots)
     else:
         kind = "plain"
         call, reads = _fields_call(plain_call(node), _values(node), slots)
@@ -200,7 +200,8 @@ def _plain_loop(
 
     own = count - sum(map(len, captured.values()))
     split = own + len(captured["body"])
-    return repeat_body(bodies["body"], bodies.get("until"), max_steps, start_of(*values[:own]), values[own:split], values[split:])
+    start = start_of(*values[:own])
+    return repeat_body(bodies["body"], bodies.get("until"), max_steps, start, values[own:split], values[split:])
 
 
 def _values(node: Node[Any]) -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _function_call(
     function, arguments = node.function.function, node.arguments
     if node.function.mode == "generator":
         generator = function
-        function = functools.wraps(generator)(lambda *args, **kwargs: list(generator(*args, **kwargs)))
+        function = functools.partial(_listed, generator)
     signature = node.function.signature
     ordered = [name for name in signature.types if name in arguments]
     is_direct = all(isinstance(arguments[name], Node) and signature.is_positional[name] for name in ordered)
@@ -297,6 +298,10 @@ def _function_call(
         return (lambda *found: function(list(found))), tuple(slots[item] for item in only)
     plain = {name: arguments[name] for name in ordered}
     return _fields_call(function, plain, slots)
+
+
+def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:
+    return list(generator(*args, **kwargs))
 
 
 def _column_validator(annotation: Any) -> Callable[[Any], Any]:

@@ -15,7 +15,7 @@ from flowchain.engine.session import Session
 class Row(NamedTuple):
     """A row that is done: its value, or its error."""
 
-    index: int
+    number: int
     value: Any
     error: Exception | None
 

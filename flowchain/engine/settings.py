@@ -48,7 +48,7 @@ class Settings:
     """What to do with text that has no UTF-8 form (lone surrogates): ``error``, or ``replace`` each with U+FFFD."""
 
     def __post_init__(self) -> None:
-        problems = []
+        problems: list[tuple[str, object, str, str]] = []
         if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             fix = "Leave it out for a run without a limit."
             problems.append(("timeout", self.timeout, "seconds > 0, or None for no limit", fix))

@@ -15,7 +15,6 @@ from typing import Protocol, TypeAlias
 from flowchain.engine.hosts import HOSTS, Done, Host, Piece
 from flowchain.protocols import Model
 
-
 Mailbox: TypeAlias = "queue.SimpleQueue[Done | Piece]"
 
 

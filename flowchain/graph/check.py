@@ -106,7 +106,7 @@ def _call(node: TaskNode[Any], name: str, model_of: ModelOf) -> Call | Problem:
         can_do = node.task in tasks or (isinstance(node, Answer) and "generate" in tasks)
         if not can_do:
             return _cannot(node, name, model, tasks)
-        window = model.window
+        window: Any = model.window
     except FlowchainError as error:
         got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
         return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
@@ -133,7 +133,7 @@ def _warnings(scope: Scope) -> Iterator[Problem]:
             for summary in _unfocused(node):
                 where = inner.names.get(summary) or summary.name or summary.base_name
                 got = f"an unfocused summary ({where}) feeds this answer"
-                fix = f"Give {where} focus={_question_of(node)}: a summary that does not know the question loses the answer."
+                fix = f"Give {where} focus={_question_of(node)}: without the question, a summary loses its answer."
                 yield Problem(name, "context", got, "a summary with focus", fix)
         for body in node.bodies:
             if body.item is not None and body.field == "body" and body.item not in body.output.scope:

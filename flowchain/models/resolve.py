@@ -1,7 +1,6 @@
 """From what a user writes behind ``model=`` to the model that is meant.
 
     None, "extractive"     the embedded extractive model
-    "openai:name"          a model of an OpenAI-compatible server
     "org/name", a folder   a transformers model
     any object             a model of the user's own (see ``flowchain.protocols``)
 
@@ -51,7 +50,8 @@ def resolve(spec: Any) -> Model:
     if isinstance(spec, type) or lacks or not tasks_of(spec):
         missing = ", ".join(lacks) or "a task method such as generate(requests)"
         fix = "Pass an id, a folder, or an object with name, window, count and a batched method named like a task."
-        raise ModelError(f"{shown(spec)} is not a model: it lacks {missing}. {fix}", field="model", got=shown(spec), fix=fix)
+        got = shown(spec)
+        raise ModelError(f"{got} is not a model: it lacks {missing}. {fix}", field="model", got=got, fix=fix)
     model: Model = spec
     return model
 
@@ -60,10 +60,10 @@ def _make(spec: str) -> Model:
     if spec == EXTRACTIVE:
         return ExtractiveModel()
     if not spec.strip():
-        fix = 'Write "org/name", a folder, "openai:name" or "extractive".'
+        fix = 'Write "org/name", a folder, or "extractive".'
         raise ModelError(f"a model's name is empty. {fix}", field="model", got=repr(spec), fix=fix)
     if spec.startswith(OPENAI):
-        from flowchain.models.openai import OpenAIModel
-
-        return OpenAIModel(spec.removeprefix(OPENAI))
+        fix = "Pass an object of your own with a batched generate(requests) that calls the server."
+        message = f"{spec!r}: models behind a server are not built in yet. {fix}"
+        raise ModelError(message, field="model", got=spec, fix=fix)
     return TransformersModel(spec)

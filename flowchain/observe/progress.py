@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ _MOMENT_S = 1.0
 
 
 @contextmanager
-def watching(settings: Settings) -> Iterator[Settings]:
+def watching(settings: Settings) -> Generator[Settings, None, None]:
     """Give settings whose observers include a progress display, where one is wanted and can be seen."""
     is_wanted = settings.progress if settings.progress is not None else sys.stderr.isatty()
     if not is_wanted:

@@ -75,7 +75,8 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
     item = "/".join(map(str, exchange.item))
     head = f"{exchange.node} [{item}] → {exchange.model}, {exchange.seconds * 1e3:.1f} ms, {where}{reason}"
     outcome = exchange.error if exchange.error is not None else exchange.reply
-    yield f"<details><summary>{_text(head)}</summary><pre>{_text(exchange.prompt)}</pre><pre>{_text(outcome)}</pre></details>"
+    yield f"<details><summary>{_text(head)}</summary>"
+    yield f"<pre>{_text(exchange.prompt)}</pre><pre>{_text(outcome)}</pre></details>"
 
 
 def _text(value: object) -> str:

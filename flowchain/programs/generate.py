@@ -47,9 +47,10 @@ def generate(
 def _typed(site: Site, prompt: str, request: Any, output_type: type[BaseModel], attempts: int) -> Program[BaseModel]:
     instruction = f"\n\nReply with one JSON object and nothing else. JSON Schema:\n{_schema(output_type)}\n"
     text = concatenate([prompt, Excerpt(instruction)])
-    problem = ""
+    problem = last = ""
     for _ in range(attempts):
         reply = yield from ask(request(text))
+        last = reply.text
         try:
             return output_type.model_validate_json(reply.text)
         except ValidationError as error:
@@ -58,10 +59,10 @@ def _typed(site: Site, prompt: str, request: Any, output_type: type[BaseModel], 
             text = concatenate([prompt, Excerpt(instruction), again])
     raise ModelError(
         f"{site.model.name!r} gave no valid {output_type.__name__} in {attempts} attempts: {problem[:500]}. "
-        f"Its last reply was {shown(reply.text)}",
+        f"Its last reply was {shown(last)}",
         node=site.node,
         field="output_type",
-        got=shown(reply.text),
+        got=shown(last),
         wanted=output_type.__name__,
         fix="Simplify the type, show an example in the prompt, or take a stronger model.",
     )

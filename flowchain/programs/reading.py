@@ -57,11 +57,7 @@ def quoted(text: str, source: str, quotes: Iterable[Quote]) -> Excerpt:
     >>> quoted("b", "a b", [Quote(0, 2, 3)]).pieces
     (Piece(at=0, origin='a b', start=2, end=3),)
     """
-    pieces: list[Piece] = []
-    for quote in quotes:
-        for piece in _resolved(source, quote):
-            pieces.append(piece)
-    return Excerpt(text, pieces)
+    return Excerpt(text, (piece for quote in quotes for piece in _resolved(source, quote)))
 
 
 def _resolved(source: str, quote: Quote) -> Iterable[Piece]:

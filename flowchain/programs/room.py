@@ -29,7 +29,8 @@ def room_for(model: Model, request: Callable[[str], Request[Any]], max_tokens: i
     reserve = max_tokens if window.is_shared else 0
     room = window.tokens - fixed - reserve
     if room < 1:
-        fix = f"Lower max_tokens below {max(1, window.tokens - fixed):,}, shorten the instruction, or take a larger window."
+        most = max(1, window.tokens - fixed)
+        fix = f"Lower max_tokens below {most:,}, shorten the instruction, or take a larger window."
         raise ModelError(
             f"{model.name!r} has no room for text: its window of {window.tokens:,} tokens ({window.origin}) holds "
             f"{fixed:,} of the fixed part and {reserve:,} kept for the reply; {1 - room:,} are missing. {fix}",

@@ -30,7 +30,8 @@ def split(*, text: str, separator: str | None, max_tokens: int | None, overlap: 
     if max_tokens is not None:
         return [cut(text, start, end) for start, end in split_spans(text, max_tokens, count_words, overlap=overlap)]
     assert separator is not None  # the declaration takes one of the two
-    pieces, start = [], 0
+    pieces: list[str] = []
+    start = 0
     while start <= len(text):
         end = text.find(separator, start)
         end = len(text) if end == -1 else end
