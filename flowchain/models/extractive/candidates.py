@@ -31,6 +31,7 @@ LONGEST = 9
 _TOKENS_READ = 160
 _TOKEN = re.compile(
     r"\d+(?:[.,:]\d+)*(?:st|nd|rd|th|s)?\b|(?:[^\W\d_]\.){2,}|['’]s\b"
+    r"|[A-Z]\.(?=\s?[A-Z])|(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Lt|Capt|Inc|Co|Ltd|Corp|No|Mt|Ft|Rev|v|vs|c|ca)\."
     r"|[^\W_]+(?:(?:['’](?!s\b)|[-.&])[^\W_]+)*|\S"
 )
 _YEAR = re.compile(r"1\d\d\d|20\d\d|1\d\d0s|20\d0s")
@@ -96,8 +97,8 @@ _CLOSED = (
 _NEVER_FIRST = frozenset(", . ; : ) ] } ? ! 's conj % / - – — & clause pron".split())
 _NEVER_LAST = frozenset(", . ; : ( [ { ? ! det prep conj aux clause - – — / & $ £ € ¥ pron".split())
 _NEVER_INSIDE = frozenset("; : ? !".split())
-_OPENING = {"(": ")", "[": "]", "“": "”"}
-_NAMES = frozenset(("name", "first"))
+_DASHES = frozenset("-–—")
+_NUMBERS = frozenset(("num", "year", "numw"))
 _CURRENCY = frozenset("$£€¥")
 
 
@@ -144,6 +145,10 @@ def _is_joined(tokens: list[Token], at: int) -> bool:
         return True
     if before.tag in ("num", "year") and after.tag in ("num", "numw") and after.start - before.end <= 1:
         return True
+    if after.tag in _DASHES and at + 1 < len(tokens):
+        return before.tag in _NUMBERS and tokens[at + 1].tag in _NUMBERS
+    if before.tag in _DASHES and at > 1:
+        return after.tag in _NUMBERS and tokens[at - 2].tag in _NUMBERS
     if before.tag == "month" and after.tag in ("num", "year"):
         return True
     return before.tag == "num" and after.tag in ("month", "numw")

@@ -17,10 +17,11 @@ _LEXICAL = frozenset(("prep", "conj", "clause", "aux", "det", "pron", "'s"))
 class SentenceView:
     """A sentence's tokens and where the question's terms stand among them."""
 
-    __slots__ = ("matched", "share", "tokens", "weights")
+    __slots__ = ("known", "matched", "share", "tokens", "weights")
 
     def __init__(self, tokens: list[Token], weights: Mapping[str, float]) -> None:
         self.tokens = tokens
+        self.known = weights
         self.weights = [weights.get(token.term, 0.0) for token in tokens]
         self.matched = [place for place, weight in enumerate(self.weights) if weight]
         total = sum(weights.values()) or 1.0
@@ -42,6 +43,8 @@ def candidates(
     last_term = ordered[-1] if ordered else ""
     shared = [f"rank={min(rank, 5)}", f"near={int(nearness * 8)}", f"share={int(view.share * 6)}"]
     word = f"{asked.word}|{asked.begins}"
+    wants_many = "many" if asked.is_plural else "one"
+    key = _key_places(view, asked, ordered)
     for first, end in candidate_spans(tokens):
         tags = [token.tag for token in tokens[first:end]]
         length = end - first
@@ -64,6 +67,10 @@ def candidates(
             f"left={left}|{tags[0]}",
             f"right={right}|{tags[-1]}",
             f"{word}|left={left}",
+            f"{kind}|edges={left}.{tags[0]}_{tags[-1]}.{right}",
+            f"edges={left}.{tags[0]}_{tags[-1]}.{right}",
+            f"{kind}|names={sum(1 for tag in tags if tag == 'name' or tag == 'first')}|{length}",
+            f"{wants_many}|{'conj' if 'conj' in tags else ',' if ',' in tags else tags[-1]}",
             f"firstword={tokens[first].word if tags[0] in _LEXICAL else tags[0]}|{kind}",
         ]
         if inside:
@@ -79,6 +86,16 @@ def candidates(
                 names.append(f"headbefore|{kind}")
             elif any(head == tokens[place].term for place in range(end, min(count, end + 2))):
                 names.append(f"headafter|{kind}")
+        if key:
+            gap = min((place - end if place >= end else place - first for place in key), key=abs)
+            step = "in" if any(first <= place < end for place in key) else _signed(gap)
+            names.append(f"key={step}|{kind}")
+            names.append(f"key={step}|{word}")
+        last_token = tokens[end - 1]
+        if last_token.tag not in ("name", "first", "num", "year"):
+            names.append(f"{kind}|lastterm={last_token.term}")
+            if head:
+                names.append(f"head={head}|lastterm={last_token.term}")
         names.extend(_around(view, first, end, kind, asked.begins, question, last_term))
         yield first, end, names
 
@@ -130,6 +147,19 @@ def _around(
     if first and tokens[first - 1].term in question and tokens[first - 1].tag == "prep":
         names.append(f"askedprep|{kind}")
     return names
+
+
+def _key_places(view: SentenceView, asked: Asked, ordered: list[str]) -> list[int]:
+    """Where the question's key term stands: the verb of "who wrote …", the last content term of "what did he write"."""
+    content = [one for one in ordered if one in view.known and one != asked.head]
+    if not content:
+        return []
+    key = content[0] if asked.begins == "content" else content[-1]
+    return [place for place in view.matched if view.tokens[place].term == key]
+
+
+def _signed(gap: int) -> str:
+    return f"{'+' if gap >= 0 else '-'}{_gap(abs(gap))}"
 
 
 def _gap(distance: int) -> str:

@@ -18,6 +18,7 @@ from flowchain.models.extractive.lexicon import (
     DETERMINERS,
     FUNCTION_WORDS,
     MONTHS,
+    NUMBER_WORDS,
     PREPOSITIONS,
 )
 from flowchain.models.extractive.words import term
@@ -44,20 +45,22 @@ class Asked(NamedTuple):
     """Term of the noun that the answer is named by, or empty."""
     begins: str
     """Rough class of the word after the question word (and its noun): aux, be, do or content."""
+    is_plural: bool
+    """Is more than one thing asked for, going by the noun or a number before it?"""
 
 
 def what_is_asked(question: str) -> Asked:
     """Classify a question by its question word and the noun after it.
 
     >>> what_is_asked("In what year did it end?")
-    Asked(kind='time', word='what', head='year', begins='do')
+    Asked(kind='time', word='what', head='year', begins='do', is_plural=False)
     >>> what_is_asked("").kind
     'thing'
     """
     words = _WORDS.findall(question.lower())
     at = next((place for place, word in enumerate(words) if word in _ASKING), None)
     if at is None:
-        return Asked("thing", "none", "", "none")
+        return Asked("thing", "none", "", "none", False)
     # A question word inside ("The king who ruled in what year?") yields to a what or which that comes with a noun.
     if words[at] not in ("what", "which", "how") and at > 0:
         later = next((place for place in range(at + 1, len(words)) if words[place] in ("what", "which", "how")), None)
@@ -69,16 +72,16 @@ def what_is_asked(question: str) -> Asked:
     if word in ("what", "which", "whose"):
         return _what(word, rest)
     kind = {"when": "time", "who": "person", "whom": "person", "where": "place", "why": "reason"}[word]
-    return Asked(kind, word, "", _begins(rest))
+    return Asked(kind, word, "", _begins(rest), False)
 
 
 def _how(rest: list[str]) -> Asked:
     if rest and rest[0] in _MANY:
         head = next((word for word in rest[1:4] if word not in FUNCTION_WORDS), "")
-        return Asked("number", f"how {rest[0]}", term(head) if head else "", _begins(rest[1:]))
+        return Asked("number", f"how {rest[0]}", term(head) if head else "", _begins(rest[1:]), False)
     if rest and rest[0] in _MEASURES:
-        return Asked("number", f"how {rest[0]}", "", _begins(rest[1:]))
-    return Asked("manner", "how", "", _begins(rest))
+        return Asked("number", f"how {rest[0]}", "", _begins(rest[1:]), False)
+    return Asked("manner", "how", "", _begins(rest), False)
 
 
 def _what(word: str, rest: list[str]) -> Asked:
@@ -88,7 +91,7 @@ def _what(word: str, rest: list[str]) -> Asked:
         if rest[0] in ("is", "are", "was", "were") and len(rest) > 1 and rest[1] in DETERMINERS:
             head, at = _noun_phrase(rest, 2)
             return _named(word, head, rest, at, begins="be")
-        return Asked("thing", word, "", _begins(rest))
+        return Asked("thing", word, "", _begins(rest), False)
     return _named(word, head, rest, at, begins=_begins(rest[at:]))
 
 
@@ -99,7 +102,8 @@ def _named(word: str, head: str, rest: list[str], at: int, *, begins: str) -> As
         if inner:
             inner_kind = ASKED_NOUNS.get(inner, "")
             kind, head = (inner_kind or kind), inner
-    return Asked(kind or "thing", word, term(head) if head else "", begins)
+    is_plural = (head.endswith("s") and not head.endswith("ss")) or any(one in NUMBER_WORDS for one in rest[:2])
+    return Asked(kind or "thing", word, term(head) if head else "", begins, is_plural)
 
 
 def _noun_phrase(words: list[str], at: int) -> tuple[str, int]:
