@@ -10,6 +10,7 @@
 """
 
 from flowchain.chain import Chain
+from flowchain.documents import Document, read_document
 from flowchain.engine.retry import Retry
 from flowchain.engine.settings import Settings
 from flowchain.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "Choose",
     "Classification",
     "Classify",
+    "Document",
     "Each",
     "Embed",
     "Entity",
@@ -89,4 +91,5 @@ __all__ = [
     "Translate",
     "Window",
     "node",
+    "read_document",
 ]

@@ -262,7 +262,7 @@ class Chain(Generic[T_co]):
         return self  # immutable all the way down
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from flowchain.graph.document import flatten
+        from flowchain.graph.flat import flatten
 
         return _rebuild, (flatten(self._scope), self.name, self._settings)
 
@@ -321,6 +321,6 @@ class Chain(Generic[T_co]):
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:
-    from flowchain.graph.document import unflatten
+    from flowchain.graph.flat import unflatten
 
     return Chain(unflatten(flat), name=name, settings=settings)

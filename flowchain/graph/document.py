@@ -1,6 +1,6 @@
 """A chain as JSON: nodes by number, references by number to earlier ones, everything else from closed vocabularies.
 
-    {"format": 1, "name": "answer_1", "output": 1, "nodes": [
+    {"format": 1, "name": "summarize_1", "output": 1, "nodes": [
         {"kind": "input", "fields": {"name": "text", "type": {"type": "str"}}},
         {"kind": "summarize", "fields": {"text": {"ref": 0}, "max_tokens": 100}}]}
 
@@ -11,28 +11,24 @@ which model is loaded, has to be allowed in code.
 
 from __future__ import annotations
 
-import ast
-import collections.abc
 import difflib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from flowchain.errors import ChainError, ChainFileError, Problem, shown
 from flowchain.graph.build import Scope
+from flowchain.graph.strict_json import parse
+from flowchain.graph.type_names import KNOWN_TYPES, classes_in, read_type
 from flowchain.nodes import control, tasks, text
 from flowchain.nodes.function import FunctionNode, NodeFunction
 from flowchain.nodes.ref import Node
-from flowchain.nodes.types import describe, union_of
-from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Source
+from flowchain.nodes.types import describe
+from flowchain.records import Message
 
 FORMAT = 1
-DEEPEST = 64
 MOST_BYTES = 64 * 2**20
-_MOST_DIGITS = 20
-_LONGEST_TYPE = 500
 
 
 _KINDS: dict[str, type[Node[Any]]] = {
@@ -59,23 +55,6 @@ _KINDS: dict[str, type[Node[Any]]] = {
         FunctionNode,
     )
 }
-_TYPES: dict[str, Any] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "None": None,
-    "Any": Any,
-    "object": object,
-    "list": list,
-    "dict": dict,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "Sequence": collections.abc.Sequence,
-    "Mapping": collections.abc.Mapping,
-    **{value.__name__: value for value in (AnswerSpan, Classification, Entity, Failure, Message, Source)},
-}
 _TYPE_FIELDS = frozenset({"type", "output_type"})
 
 
@@ -88,7 +67,8 @@ def ordered(scope: Scope) -> Iterator[Node[Any]]:
         yield node
 
 
-def _numbered(scope: Scope) -> dict[Node[Any], int]:
+def numbered(scope: Scope) -> dict[Node[Any], int]:
+    """Give every node its place in that order, items of bodies included."""
     numbers: dict[Node[Any], int] = {}
     for node in ordered(scope):
         for body in node.bodies:
@@ -98,7 +78,8 @@ def _numbered(scope: Scope) -> dict[Node[Any], int]:
     return numbers
 
 
-def _fields(node: Node[Any]) -> dict[str, Any]:
+def given_fields(node: Node[Any]) -> dict[str, Any]:
+    """Give the fields that were given when the node was made."""
     return {name: node.__dict__[name] for name in type(node).model_fields if name in node.model_fields_set}
 
 
@@ -111,11 +92,11 @@ def dump(scope: Scope, name: str) -> str:
     Raises:
         ChainError: a field holds what a file can't, such as a model object.
     """
-    numbers = _numbered(scope)
+    numbers = numbered(scope)
     nodes = []
     for node, number in numbers.items():
         fields = {}
-        for field, value in _fields(node).items():
+        for field, value in given_fields(node).items():
             if value is None and field in ("name", "model"):
                 continue
             where = f"{node.name or node.base_name}.{field}"
@@ -130,23 +111,12 @@ def dump(scope: Scope, name: str) -> str:
 def _type_name(annotation: Any, where: str) -> str:
     name = describe(annotation)
     try:
-        known = _read_type(name, {**_TYPES, **_classes_in(annotation)})
+        known = read_type(name, {**KNOWN_TYPES, **classes_in(annotation)})
     except ValueError:
         known = None
     if known is None and annotation is not None and name != "None":
         raise _unwritable(where, name, "Use built-in types, flowchain's values, or pydantic models of your own.")
     return name
-
-
-def _classes_in(annotation: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    stack = [annotation]
-    while stack:
-        item = stack.pop()
-        stack.extend(getattr(item, "__args__", ()))
-        if isinstance(item, type):
-            found[item.__name__] = item
-    return found
 
 
 def _encode(value: Any, numbers: dict[Node[Any], int], where: str) -> Any:
@@ -186,7 +156,7 @@ def load(
     Raises:
         ChainFileError: with the place, whatever is wrong with the file.
     """
-    chain = _parse(document, most_bytes)
+    chain = parse(document, most_bytes)
     _expect_keys(chain, {"format", "name", "output", "nodes"}, "the file")
     if chain["format"] != FORMAT or isinstance(chain["format"], bool):
         got = shown(chain["format"])
@@ -205,7 +175,7 @@ def load(
 class _Reader:
     def __init__(self, nodes: Sequence[Any], types: Sequence[type], allow: Sequence[str]) -> None:
         self._functions = {function.name: function for function in nodes if isinstance(function, NodeFunction)}
-        self._types = {**_TYPES, **{kind.__name__: kind for kind in types}}
+        self._types = {**KNOWN_TYPES, **{kind.__name__: kind for kind in types}}
         self._allow = frozenset(allow)
         self._built: list[Node[Any]] = []
 
@@ -285,49 +255,10 @@ class _Reader:
         if not isinstance(name, str):
             raise ChainFileError(f"{shown(value)} is not a type", position=where)
         try:
-            return _read_type(name, self._types)
+            return read_type(name, self._types)
         except ValueError as error:
             fix = "Types of your own are named in code: Chain.from_json(text, types=[MyType])."
             raise ChainFileError(f"{error}. {fix}", position=where, fix=fix) from error
-
-
-def _read_type(name: str, known: dict[str, Any]) -> Any:
-    """Read a type's name; parsed, never evaluated.
-
-    >>> _read_type("list[str] | None", _TYPES)
-    list[str] | None
-    """
-    if len(name) > _LONGEST_TYPE:
-        raise ValueError(f"the type {shown(name)} is too long")
-    try:
-        tree = ast.parse(name, mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise ValueError(f"{shown(name)} is not a type") from None
-    return _type_of(tree, known)
-
-
-def _type_of(tree: ast.expr, known: dict[str, Any]) -> Any:
-    if isinstance(tree, ast.Name) and tree.id in known:
-        return known[tree.id]
-    if isinstance(tree, ast.Constant) and tree.value is None:
-        return None
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
-        return union_of([_type_of(tree.left, known), _type_of(tree.right, known)])
-    if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name):
-        inside = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
-        if tree.value.id == "Literal":
-            values = [item.value for item in inside if isinstance(item, ast.Constant)]
-            if len(values) == len(inside):
-                return Literal[tuple(values)]
-        elif tree.value.id in known:
-            is_rest = [isinstance(item, ast.Constant) and item.value is Ellipsis for item in inside]
-            pairs = zip(inside, is_rest, strict=True)
-            arguments = tuple(... if rest else _type_of(item, known) for item, rest in pairs)
-            try:
-                return known[tree.value.id][arguments]
-            except TypeError as error:
-                raise ValueError(f"{tree.value.id} takes no arguments") from error
-    raise ValueError(f"{shown(ast.unparse(tree))} is not a known type")
 
 
 def _expect_keys(entry: Any, keys: set[str], where: str) -> None:
@@ -336,108 +267,3 @@ def _expect_keys(entry: Any, keys: set[str], where: str) -> None:
     if entry.keys() != keys:
         lacks, extra = sorted(keys - entry.keys()), sorted(entry.keys() - keys)
         raise ChainFileError(f"{where} lacks {lacks} and has unknown {extra}; it has {sorted(keys)}", position=where)
-
-
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-
-
-def _parse(document: str | bytes, most_bytes: int) -> Any:
-    if len(document) > most_bytes:
-        raise ChainFileError(f"the file has more than {most_bytes:,} bytes", position="line 1, column 1")
-    if isinstance(document, bytes):
-        try:
-            document = document.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ChainFileError("the file is not UTF-8", position=f"byte {error.start}") from error
-    document = document.removeprefix("\ufeff")
-    _check_depth(document)
-    try:
-        return json.loads(
-            document,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_number,
-            parse_float=_finite,
-            parse_int=_short_int,
-        )
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ChainFileError(f"not JSON: {error.msg}", position=place) from error
-
-
-def _check_depth(document: str) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(document):
-        if match[0] in "[{":
-            depth += 1
-            if depth > DEEPEST:
-                line = document.count("\n", 0, match.start()) + 1
-                raise ChainFileError(f"nested more than {DEEPEST} deep", position=f"line {line}")
-        elif match[0] in "]}":
-            depth -= 1
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ChainFileError(f"the key {shown(twice)} stands twice in one object")
-    return found
-
-
-def _refuse_number(name: str) -> Any:
-    raise ChainFileError(f"the number {name} is not allowed")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value) or len(number) > _MOST_DIGITS * 4:
-        raise ChainFileError(f"the number {shown(number)} is too large or too long")
-    return value
-
-
-def _short_int(number: str) -> int:
-    if len(number) > _MOST_DIGITS:
-        raise ChainFileError(f"the number {shown(number)} has more than {_MOST_DIGITS} digits")
-    return int(number)
-
-
-# ── pickling ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Link(NamedTuple):
-    number: int
-
-
-def flatten(scope: Scope) -> tuple[tuple[Any, ...], int]:
-    """Give the nodes as a flat list of classes and fields, so that pickling does not recurse over the graph."""
-    numbers = _numbered(scope)
-
-    def link(value: Any) -> Any:
-        return _Link(numbers[value]) if isinstance(value, Node) else value
-
-    entries = tuple(
-        (type(node), {field: _mapped(value, link) for field, value in _fields(node).items()}) for node in numbers
-    )
-    return entries, numbers[scope.output]
-
-
-def unflatten(flat: tuple[tuple[Any, ...], int]) -> Node[Any]:
-    """Build the nodes again, and give the output."""
-    entries, output = flat
-    built: list[Node[Any]] = []
-
-    def follow(value: Any) -> Any:
-        return built[value.number] if isinstance(value, _Link) else value
-
-    for kind, fields in entries:
-        built.append(kind(**{field: _mapped(value, follow) for field, value in fields.items()}))
-    return built[output]
-
-
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    if type(value) in (tuple, list):
-        return type(value)(change(item) for item in value)
-    if type(value) is dict:
-        return {key: change(item) for key, item in value.items()}
-    return change(value)

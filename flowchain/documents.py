@@ -1,0 +1,131 @@
+"""From a file to its text: plain text, Markdown, HTML, PDF and Word, with the place of every page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from flowchain.errors import InputError, MissingExtraError
+
+
+class Document(BaseModel):
+    """A text, where its pages stand in it, and the file it came from.
+
+    >>> Document(text="One.\\n\\nTwo.", pages=((0, 4), (6, 10)), source="two.pdf").page(6)
+    2
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    text: str
+    pages: tuple[tuple[int, int], ...]
+    """Start and end characters of every page; files without pages have one."""
+    source: str
+    """The path, as given."""
+
+    def page(self, offset: int) -> int:
+        """Give the number, from 1, of the page that holds the character at ``offset``."""
+        return max(1, sum(start <= offset for start, _ in self.pages))
+
+
+def read_document(path: str | PathLike[str]) -> Document:
+    """Read a file by the ending of its name: .txt, .md, .html, .htm, .pdf or .docx.
+
+    Raises:
+        InputError: no such file, an unknown ending, bytes that are not UTF-8 (with their offset), a file that is
+            damaged, or one without any text.
+        MissingExtraError: HTML, PDF and Word need ``flowchain[documents]``.
+
+    >>> read_document("report.xyz")
+    Traceback (most recent call last):
+    ...
+    flowchain.errors.InputError: report.xyz: no reader for '.xyz'; there are .docx, .htm, .html, .md, .pdf, .txt
+    """
+    file = Path(path)
+    reader = _READERS.get(file.suffix.lower())
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise InputError(f"{path}: no reader for {file.suffix!r}; there are {known}", got=file.suffix, wanted=known)
+    if not file.is_file():
+        raise InputError(f"{path}: there is no such file", got=str(path), wanted="a file")
+    try:
+        text, pages = _joined(reader(file))
+    except ImportError as error:
+        raise MissingExtraError.of("documents", f"to read {file.suffix} files") from error
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: the file can't be read: {type(error).__name__}: {error}") from error
+    if not text.strip():
+        fix = "A scanned PDF holds pictures of text: run it through OCR first."
+        raise InputError(f"{path}: there is no text in it. {fix}", got="no text", wanted="text", fix=fix)
+    return Document(text=text, pages=pages, source=str(path))
+
+
+def _joined(parts: Iterable[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    texts: list[str] = []
+    pages: list[tuple[int, int]] = []
+    at = 0
+    for part in parts:
+        texts.append(part)
+        pages.append((at, at + len(part)))
+        at += len(part) + len(_BETWEEN)
+    return _BETWEEN.join(texts), tuple(pages)
+
+
+_BETWEEN = "\n\n"
+
+
+def _decoded(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        fix = "Convert it to UTF-8; no other encoding is guessed."
+        raise InputError(f"{file}: the byte at offset {error.start:,} is not UTF-8. {fix}", fix=fix) from error
+
+
+def _plain(file: Path) -> list[str]:
+    return [_decoded(file)]
+
+
+def _html(file: Path) -> list[str]:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(_decoded(file), "html.parser")
+    for hidden in soup(["script", "style", "template", "noscript", "head"]):
+        hidden.decompose()
+    blocks = (line.strip() for line in soup.get_text("\n").splitlines())
+    return ["\n".join(block for block in blocks if block)]
+
+
+def _pdf(file: Path) -> list[str]:
+    from pypdf import PdfReader
+
+    return [page.extract_text() for page in PdfReader(file).pages]
+
+
+def _docx(file: Path) -> list[str]:
+    import docx
+
+    document = docx.Document(str(file))
+    blocks = []
+    for block in document.iter_inner_content():
+        if hasattr(block, "rows"):
+            blocks += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
+        else:
+            blocks.append(block.text)
+    return ["\n\n".join(block for block in blocks if block.strip())]
+
+
+_READERS: dict[str, Callable[[Path], list[str]]] = {
+    ".txt": _plain,
+    ".md": _plain,
+    ".html": _html,
+    ".htm": _html,
+    ".pdf": _pdf,
+    ".docx": _docx,
+}

@@ -1,0 +1,48 @@
+"""A chain as a flat list, so that pickling does not recurse over its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flowchain.graph.build import Scope
+from flowchain.graph.document import given_fields, numbered
+from flowchain.nodes.ref import Node
+
+
+class _Link(NamedTuple):
+    number: int
+
+
+def flatten(scope: Scope) -> tuple[tuple[Any, ...], int]:
+    """Give the nodes as a flat list of classes and fields, so that pickling does not recurse over the graph."""
+    numbers = numbered(scope)
+
+    def link(value: Any) -> Any:
+        return _Link(numbers[value]) if isinstance(value, Node) else value
+
+    entries = tuple(
+        (type(node), {field: _mapped(value, link) for field, value in given_fields(node).items()}) for node in numbers
+    )
+    return entries, numbers[scope.output]
+
+
+def unflatten(flat: tuple[tuple[Any, ...], int]) -> Node[Any]:
+    """Build the nodes again, and give the output."""
+    entries, output = flat
+    built: list[Node[Any]] = []
+
+    def follow(value: Any) -> Any:
+        return built[value.number] if isinstance(value, _Link) else value
+
+    for kind, fields in entries:
+        built.append(kind(**{field: _mapped(value, follow) for field, value in fields.items()}))
+    return built[output]
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    if type(value) in (tuple, list):
+        return type(value)(change(item) for item in value)
+    if type(value) is dict:
+        return {key: change(item) for key, item in value.items()}
+    return change(value)
