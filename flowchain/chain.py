@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -163,8 +162,12 @@ class Chain(Generic[T_co]):
         """
         self._check_on_error(on_error)
         found = self._settings.changed(settings)
-        chunks = itertools.chain.from_iterable(self._chunks(rows, on_error, found))
-        return list(chunks) if isinstance(rows, Sequence) else chunks
+        values = self._values(rows, on_error, found)
+        return list(values) if isinstance(rows, Sequence) else values
+
+    def _values(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[Any]:
+        for chunk in self._chunks(rows, on_error, settings):
+            yield from chunk
 
     def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
         with self._shown(settings) as watched:

@@ -13,7 +13,8 @@ Walks are loops; only the nesting of bodies recurses, and it has a limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,30 +95,63 @@ def _walk(output: Node[Any], item: Node[Any] | None, depth: int) -> _Walked:
         got, wanted = f"bodies nested {depth} deep", f"at most {DEEPEST_NESTING}"
         fix = "Flatten the lists first, in an @fc.node function."
         raise ChainError.of([Problem(output.name or output.base_name, None, got, wanted, fix)])
+    bodies: dict[Node[Any], dict[str, _Walked]] = {}
+    known: dict[Node[Any], Reads] = {}
+
+    def reads_of(node: Node[Any]) -> Reads:
+        if node not in known:
+            found = [(edge[0], edge[1]) for edge in node.edges]
+            if node.bodies:
+                inner = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
+                bodies[node] = inner
+                found += [(field, source) for field, walked in inner.items() for source in walked.captured]
+            known[node] = tuple(found)
+        return known[node]
+
+    outside = _always_read_from_outside(output, item, reads_of) if item is not None else set()
     reads: dict[Node[Any], Reads] = {}
     captured: dict[Node[Any], None] = {}
-    bodies: dict[Node[Any], dict[str, _Walked]] = {}
-    opened: dict[Node[Any], Reads] = {}
+    opened: set[Node[Any]] = set()
     stack = [output]
     while stack:
         node = stack[-1]
         if node in reads or node in captured:
             stack.pop()
         elif node in opened:
-            reads[node] = opened.pop(node)
+            reads[node] = known[node]
             stack.pop()
-        elif item is not None and item not in node.scope:
+        elif node in outside or (item is not None and node is not item and isinstance(node, (Input, Item))):
             captured[node] = None
             stack.pop()
         else:
-            found = [(edge[0], edge[1]) for edge in node.edges]
-            if node.bodies:
-                inner = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
-                bodies[node] = inner
-                found += [(field, source) for field, walked in inner.items() for source in walked.captured]
-            opened[node] = tuple(found)
-            stack.extend(source for _, source in reversed(opened[node]))
+            opened.add(node)
+            stack.extend(source for _, source in reversed(reads_of(node)))
     return _Walked(output, item, reads, captured, bodies)
+
+
+def _always_read_from_outside(
+    output: Node[Any], item: Node[Any], reads_of: Callable[[Node[Any]], Reads]
+) -> set[Node[Any]]:
+    """Find what a body reads whatever happens, and that does not depend on its item: that is computed once, outside.
+
+    What only a way of Choose or Fallback reads stays in the body, so that it does not run, or fail, unasked.
+    """
+    outside: set[Node[Any]] = set()
+    seen: set[Node[Any]] = set()
+    stack = [output]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if item not in node.scope:
+            outside.add(node)
+        else:
+            stack.extend(source for field, source in reads_of(node) if _FIELD.split(field)[0] not in node.lazy_fields)
+    return outside
+
+
+_FIELD = re.compile(r"[.\[]")
 
 
 def _name(walked: _Walked, path: str) -> Scope:

@@ -42,7 +42,7 @@ def unflatten(flat: tuple[tuple[Any, ...], int]) -> Node[Any]:
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     if type(value) in (tuple, list):
-        return type(value)(change(item) for item in value)
+        return type(value)(_mapped(item, change) for item in value)
     if type(value) is dict:
-        return {key: change(item) for key, item in value.items()}
+        return {key: _mapped(item, change) for key, item in value.items()}
     return change(value)

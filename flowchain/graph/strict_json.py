@@ -31,7 +31,8 @@ def parse(document: str | bytes, most_bytes: int) -> Any:
     """
     size = len(document)
     if size > most_bytes:
-        raise ChainFileError(f"the file has {size:,} bytes; at most {most_bytes:,} are read", position="line 1, column 1")
+        got = f"the file has {size:,} bytes; at most {most_bytes:,} are read"
+        raise ChainFileError(got, position="line 1, column 1")
     if isinstance(document, bytes):
         try:
             document = document.decode("utf-8")

@@ -53,9 +53,9 @@ def name_of(annotation: Any) -> str:
             raise ValueError("Annotated has rules that a name can't hold")
         if get_origin(member) is not Literal:
             stack.extend(get_args(member))
-        if isinstance(member, type) and get_origin(member) is None and member is not type(None):
-            if known.setdefault(member.__name__, member) is not member:
-                raise ValueError(f"two types are called {member.__name__}")
+        is_class = isinstance(member, type) and get_origin(member) is None and member is not type(None)
+        if is_class and known.setdefault(member.__name__, member) is not member:
+            raise ValueError(f"two types are called {member.__name__}")
     name = describe(annotation)
     if describe(read_type(name, known)) != name:
         raise ValueError(f"{name} can't be read back")
@@ -115,7 +115,7 @@ def _union(tree: ast.expr, known: Mapping[str, Any], depth: int) -> Any:
 
 
 def _literal(inside: Sequence[ast.expr]) -> Any:
-    values = []
+    values: list[Any] = []
     for item in inside:
         is_negative = isinstance(item, ast.UnaryOp) and isinstance(item.op, ast.USub)
         constant = item.operand if isinstance(item, ast.UnaryOp) else item
@@ -133,7 +133,7 @@ def _generic(origin: Any, inside: Sequence[ast.expr], known: Mapping[str, Any], 
     is_open = isinstance(inside[-1], ast.Constant) and inside[-1].value is Ellipsis if inside else False
     if origin is tuple and is_open and len(inside) == len(("X", "...")):
         first = _type_of(inside[0], known, depth + 1)
-        return _UNKNOWN if first is _UNKNOWN else tuple[first, ...]
+        return _UNKNOWN if first is _UNKNOWN else origin[first, ...]
     arguments = tuple(_type_of(item, known, depth + 1) for item in inside)
     if origin is _UNKNOWN or _UNKNOWN in arguments or len(arguments) != _ARGUMENTS.get(origin, len(arguments)):
         return _UNKNOWN
