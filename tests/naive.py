@@ -45,6 +45,6 @@ def value_of(node: Any, given: dict[Any, Any]) -> Any:
     for way in node.ways[:-1]:
         try:
             return value_of(way, given)
-        except Exception:  # noqa: S112
+        except Exception:
             continue
     return value_of(node.ways[-1], given)
