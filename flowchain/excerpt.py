@@ -71,7 +71,8 @@ def pieces_of(text: str) -> tuple[Piece, ...]:
     """
     if isinstance(text, Excerpt):
         return text.pieces
-    return (Piece(0, text, 0, len(text)),)
+    # Nothing has no place: empty pieces would double with every join of a text with itself.
+    return (Piece(0, text, 0, len(text)),) if text else ()
 
 
 def cut(text: str, start: int, end: int) -> Excerpt:

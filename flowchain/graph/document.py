@@ -224,6 +224,9 @@ def _load(chain: Any, reader: _Reader) -> tuple[Node[Any], str]:
     return output, chain["name"]
 
 
+_BODY_FIELDS = frozenset({"body", "until", "accept", "keep"})
+
+
 class _Reader:
     def __init__(self, nodes: Sequence[Any], types: Sequence[type], allow: Sequence[str]) -> None:
         self._functions: dict[str, NodeFunction[Any]] = {}
@@ -265,6 +268,11 @@ class _Reader:
                     hint = "how a model is loaded is said in code: run(models={…}) with a model object"
                 raise ChainFileError(f"{name} has no field {shown(field)}; {hint}", position=where)
             fields[field] = self._field(field, value, where)
+        for field in _BODY_FIELDS & fields.keys() & kind.model_fields.keys():
+            part = fields[field]
+            if part is not None and not isinstance(part, Node) and not (field == "keep" and type(part) is int):
+                got = f"{field} is a ref to a node, not {shown(part)}"
+                raise ChainFileError(got, position=f"{place}.fields.{field}")
         try:
             node = kind(**fields)
             self._check_bodies(node, place)
@@ -295,12 +303,6 @@ class _Reader:
         """Control nodes trust what they traced themselves; the bodies of a file have to be looked at."""
         if not isinstance(node, (control.Each, control.Repeat, control.Fallback)):
             return
-        parts = {field: node.__dict__.get(field) for field in ("body", "until", "accept", "keep")}
-        for field, part in parts.items():
-            is_count = field == "keep" and type(part) is int
-            if part is not None and not isinstance(part, Node) and not is_count:
-                got = f"{field} is a ref to a node, not {shown(part)}"
-                raise ChainFileError(got, position=f"{place}.fields.{field}")
         where = f"{place}.fields.item"
         if isinstance(node, control.Fallback) and node.item is None and node.accept is None:
             return

@@ -68,8 +68,8 @@ def read_type(name: str, known: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: it holds anything but known names, ``|``, ``Literal`` and brackets.
 
-    >>> read_type("list[str] | None", TYPES)
-    list[str] | None
+    >>> read_type("dict[str, list[int]]", TYPES)
+    dict[str, list[int]]
     """
     if len(name) > _LONGEST:
         raise ValueError(f"the type {shown(name)} is too long")

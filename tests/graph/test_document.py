@@ -49,7 +49,9 @@ def chains(draw: st.DrawFn) -> fc.Chain[Any]:
             texts.append(fc.Join(texts=each))
         elif kind == 4:
             texts.append(
-                fc.Repeat(one, lambda state: shout(text=state), until=lambda state: long_enough(text=state), max_steps=3)
+                fc.Repeat(
+                    one, lambda state: shout(text=state), until=lambda state: long_enough(text=state), max_steps=3
+                )
             )
         elif kind == 5:
             texts.append(fc.Fallback(one, other, accept=lambda value: long_enough(text=value)))
@@ -64,15 +66,23 @@ def test_a_chain_comes_back_the_same_and_does_the_same(chain: fc.Chain[Any], tex
     again = fc.Chain.from_json(written, nodes=[shout, long_enough])
     assert again.to_json() == written
     assert list(again.nodes) == list(chain.nodes)
-    inputs = {name: text for name in chain.inputs}
+    inputs = dict.fromkeys(chain.inputs, text)
     assert again.run(**inputs) == chain.run(**inputs)
     unpickled = pickle.loads(pickle.dumps(chain))
     assert unpickled.to_json() == written
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-    | st.lists(inner).map(tuple), max_leaves=20))
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.lists(inner).map(tuple),
+        max_leaves=20,
+    )
+)
 def test_values_of_the_user_come_back(value: Any) -> None:
     written = fc.Chain(fc.Input("x", object, default=value)).to_json()
     written.encode()
@@ -81,14 +91,40 @@ def test_values_of_the_user_come_back(value: Any) -> None:
     assert again.to_json() == written
 
 
-@pytest.mark.parametrize("kind", [str, list[str], dict[str, list[int]], str | None, tuple[int, ...], Literal["a", -1],
-    fc.AnswerSpan, list[fc.Entity | None]])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        str,
+        list[str],
+        dict[str, list[int]],
+        str | None,
+        tuple[int, ...],
+        Literal["a", -1],
+        fc.AnswerSpan,
+        list[fc.Entity | None],
+    ],
+)
 def test_types_are_read_as_they_were_written(kind: Any) -> None:
     assert read_type(name_of(kind), TYPES) == kind
 
 
-@pytest.mark.parametrize("name", ["os.system", "__import__('os')", "list[...]", "dict[str]", "-" * 400 + "1", "(" * 300,
-    "str if 1 else int", "lambda: str", "[str][0]", "list[" * 90 + "str" + "]" * 90, "|".join(["nope"] * 300), ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "__import__('os')",
+        "list[...]",
+        "dict[str]",
+        "-" * 400 + "1",
+        "(" * 300,
+        "str if 1 else int",
+        "lambda: str",
+        "[str][0]",
+        "list[" * 90 + "str" + "]" * 90,
+        "|".join(["nope"] * 300),
+        "",
+    ],
+)
 def test_what_is_no_known_type_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="type"):
         read_type(name, TYPES)
@@ -107,7 +143,10 @@ HOSTILE = {
     "trailing": (TEXT + "x", "not JSON"),
     "second": (TEXT + TEXT, "line 1, column"),
     "utf-16": (TEXT.encode("utf-16"), "not UTF-8"),
-    "duplicate": (TEXT.replace('"format":1,', '"format":1,\n"format":1,'), "first at line 1, column 2 .*line 2, column 1"),
+    "duplicate": (
+        TEXT.replace('"format":1,', '"format":1,\n"format":1,'),
+        "first at line 1, column 2 .*line 2, column 1",
+    ),
     "nan": (TEXT.replace("200", "NaN"), "NaN.*line 1, column"),
     "infinite": (TEXT.replace("200", "1e400"), "too large.*line 1, column"),
     "long": (TEXT.replace("200", "9" * 5_000), "digits.*line 1, column"),
@@ -151,7 +190,24 @@ def test_marks_and_line_ends_of_other_systems_are_fine() -> None:
 
 def test_only_one_kind_of_error_comes_of_a_thousand_mangled_files() -> None:
     draw = random.Random(7)
-    pieces = ['"', "{", "}", "[", "]", ",", ":", "0", "-1", "null", "true", '{"ref":0}', '{"ref":2}', '"str"', "\\", "\ud800"]
+    pieces = [
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "0",
+        "-1",
+        "null",
+        "true",
+        '{"ref":0}',
+        '{"ref":2}',
+        '"str"',
+        "\\",
+        "\ud800",
+    ]
     refused = 0
     for _ in range(1_000):
         text = TEXT

@@ -17,7 +17,8 @@ def test_a_label_that_would_break_out_is_an_entity() -> None:
     drawn = chain.to_mermaid()
     assert "#252;rgh end" in drawn
     assert "subgraph" in drawn
-    assert "<" not in drawn and "click" not in drawn
+    assert "<" not in drawn
+    assert "click" not in drawn
     picture = chain._repr_html_()
     ElementTree.fromstring(picture)
     assert "<script" not in picture
@@ -32,7 +33,9 @@ def test_a_long_chain_is_told_in_two_thousand_characters() -> None:
     assert "… 9,9" in repr(chain)
     assert chain._repr_html_().startswith("<pre>")
     assert copy.deepcopy(chain) is chain
-    assert chain == chain and chain != fc.Chain(text) and isinstance(hash(chain), int)
+    assert chain == chain
+    assert chain != fc.Chain(text)
+    assert isinstance(hash(chain), int)
 
 
 LARGE = """
@@ -59,7 +62,7 @@ def large(length: int, references: str) -> None:
 
 def test_forty_diamonds_cost_forty_nodes() -> None:
     r"""
-        a ══ join_1 ══ join_2 ══ … 2^40 paths
+    a ══ join_1 ══ join_2 ══ … 2^40 paths
     """
     large(40, "text, text")
 
