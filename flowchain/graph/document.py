@@ -388,7 +388,8 @@ def _given_to(node: control.Each[Any] | control.Repeat[Any] | control.Fallback[A
         return node.start.value_type if isinstance(node.start, Node) else type(node.start)
     if isinstance(node.items, Node):
         return element_of(node.items.value_type)
-    return union_of(item.value_type if isinstance(item, Node) else type(item) for item in node.items)
+    items: Any = node.items
+    return union_of(item.value_type if isinstance(item, Node) else type(item) for item in items)
 
 
 def _expect_keys(entry: Any, keys: set[str], where: str) -> None:

@@ -130,14 +130,16 @@ def _literal(inside: Sequence[ast.expr]) -> Any:
 
 
 def _generic(origin: Any, inside: Sequence[ast.expr], known: Mapping[str, Any], depth: int) -> Any:
-    is_open = isinstance(inside[-1], ast.Constant) and inside[-1].value is Ellipsis if inside else False
+    if not inside:
+        return _UNKNOWN
+    is_open = isinstance(inside[-1], ast.Constant) and inside[-1].value is Ellipsis
     if origin is tuple and is_open and len(inside) == len(("X", "...")):
         first = _type_of(inside[0], known, depth + 1)
-        return _UNKNOWN if first is _UNKNOWN else origin[first, ...]
-    arguments = tuple(_type_of(item, known, depth + 1) for item in inside)
+        return _UNKNOWN if first is _UNKNOWN else known["tuple"][first, ...]
+    arguments = tuple([_type_of(item, known, depth + 1) for item in inside])
     if origin is _UNKNOWN or _UNKNOWN in arguments or len(arguments) != _ARGUMENTS.get(origin, len(arguments)):
         return _UNKNOWN
     try:
-        return origin[arguments if len(arguments) > 1 else arguments[0]]
-    except (TypeError, IndexError):  # a type that takes no brackets, or not so many
+        return origin[arguments]  # pyright: ignore[reportInvalidTypeArguments]
+    except TypeError:  # a type that takes no brackets, or not so many
         return _UNKNOWN
