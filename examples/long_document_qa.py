@@ -21,9 +21,8 @@ import flowchain as fc
 TOPICS = ("execmodel", "import", "compound", "typesseq", "specialnames")
 QUESTIONS = (
     "How many basic sequence types are there?",
-    "What is the with statement used to wrap?",
-    "Which error is raised when a name is not found at all?",
-    "Which model of error handling does Python use?",
+    "What do names refer to?",
+    "How many suites does an if statement select?",
 )
 
 

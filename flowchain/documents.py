@@ -96,7 +96,7 @@ def _html(file: Path) -> list[str]:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(_decoded(file), "html.parser")
-    for hidden in soup(["script", "style", "template", "noscript", "head"]):
+    for hidden in soup(["script", "style", "template", "noscript", "head", "title"]):
         hidden.decompose()
     blocks = (line.strip() for line in soup.get_text("\n").splitlines())
     return ["\n".join(block for block in blocks if block)]
@@ -110,11 +110,12 @@ def _pdf(file: Path) -> list[str]:
 
 def _docx(file: Path) -> list[str]:
     import docx
+    from docx.table import Table
 
     document = docx.Document(str(file))
     blocks = []
     for block in document.iter_inner_content():
-        if hasattr(block, "rows"):
+        if isinstance(block, Table):
             blocks += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
         else:
             blocks.append(block.text)

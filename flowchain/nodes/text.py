@@ -96,7 +96,8 @@ class Input(Node[T], Generic[T]):
         try:
             checked_name(self.name)
         except ValueError as error:
-            return [Problem("input", "name", repr(self.name)[:200], "a name", f"{str(error).capitalize()}.")]
+            fix = str(error)
+            return [Problem("input", "name", repr(self.name)[:200], "a name", f"{fix[:1].upper()}{fix[1:]}.")]
         if self.name in RESERVED_INPUT_NAMES:
             fix = f"{self.name!r} is a setting of run(); choose another name."
             return [self._problem("name", self.name, "a name of its own", fix)]

@@ -1,0 +1,33 @@
+"""The demo, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "long_document_qa.py"
+
+
+def output(*arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLE), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1]), "COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert "\x1b" not in done.stdout
+    return done.stdout
+
+
+def test_the_language_reference_answers() -> None:
+    shown = output()
+    assert "  three (" in shown
+    assert "There are three basic sequence types" in shown
+    assert "refer to objects" in shown
+
+
+def test_files_answer(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The engine was built in 1871. It was large.", "utf-8")
+    (tmp_path / "b.html").write_text("<p>Ada Lovelace wrote the program.</p><script>no()</script>", "utf-8")
+    shown = output(str(tmp_path / "a.txt"), str(tmp_path / "b.html"), "-q", "When was the engine built?")
+    assert "  1871 (" in shown
+    assert "a.txt, characters 24–28" in shown
