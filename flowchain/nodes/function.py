@@ -35,11 +35,9 @@ class NodeFunction(Generic[T]):
     'HEY!!'
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str | None, cache: bool, version: str) -> None:
+    def __init__(self, function: Callable[..., Any], *, name: str | None) -> None:
         self.function = function
         self.name = name or function.__name__
-        self.cache = cache
-        self.version = version
         self.mode: Mode = _mode(function)
         self.__doc__ = function.__doc__
         self.__name__ = self.name
@@ -221,19 +219,13 @@ def node(function: Callable[P, Iterator[T]], /) -> NodeFunction[list[T]]: ...
 @overload
 def node(function: Callable[P, T], /) -> NodeFunction[T]: ...
 @overload
-def node(
-    *, name: str | None = ..., cache: bool = ..., version: str = ...
-) -> Callable[[Callable[P, T]], NodeFunction[T]]: ...
-def node(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, cache: bool = False, version: str = ""
-) -> Any:
+def node(*, name: str | None = ...) -> Callable[[Callable[P, T]], NodeFunction[T]]: ...
+def node(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
     """Turn a function into a kind of node; its annotations are the node's types.
 
     Args:
         function: plain, ``async`` or a generator, with every parameter and the return type annotated.
         name: what to call it in graphs and chain files; default: the function's own name.
-        cache: keep its results in the store, keyed by its source, closure, ``version`` and arguments.
-        version: change it when something the function calls has changed; only its own source is seen.
 
     Raises:
         ChainError: at the first call, where annotations are missing or can't be read.
@@ -246,5 +238,5 @@ def node(
     2
     """
     if function is None:
-        return lambda decorated: NodeFunction(decorated, name=name, cache=cache, version=version)
-    return NodeFunction(function, name=name, cache=cache, version=version)
+        return lambda decorated: NodeFunction(decorated, name=name)
+    return NodeFunction(function, name=name)

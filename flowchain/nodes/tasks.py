@@ -27,7 +27,7 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
 OnEmpty = Literal["error", "skip"]
 Messages = Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)]
-Overflow = Literal["error", "split", "summarize", "tail"]
+Overflow = Literal["error", "summarize", "tail"]
 
 MOST_STOPS = 64
 MOST_LABELS = 1_000
@@ -107,8 +107,6 @@ class Classify(TaskNode[Classification]):
     """Score every label on its own, instead of sharing 1 among all."""
     hypothesis_template: str = "This example is {}."
     """How a label becomes a statement that the text may entail (Yin et al. 2019)."""
-    overflow: Overflow = "error"
-    """What to do with a text beyond the window."""
 
     def _rule_problems(self) -> list[Problem]:
         problems = []
@@ -163,8 +161,6 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
     num_beams: Annotated[int, Field(ge=1, le=64)] = 1
     seed: int | None = None
     """None: derived from the run's seed, which is drawn and recorded where none is given."""
-    overflow: Overflow = "error"
-    """What to do with a prompt beyond the window: refuse, or read it in pieces, or shorten it."""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -201,6 +197,8 @@ class Generate(Sampled[Reply_co], Generic[Reply_co]):
     prompt: str | Ref[str]
     output_type: Annotated[type[Reply_co] | None, SkipValidation] = None
     """A pydantic model class: the reply is validated against it, and asked for again where it does not fit."""
+    overflow: Overflow = "error"
+    """A prompt beyond the window: refuse it, keep its end, or put the summaries of its pieces in its place."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often to ask where a reply does not fit ``output_type``."""
 

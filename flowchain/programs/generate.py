@@ -79,10 +79,9 @@ def chat(
     system: str | None,
     stop: str | Sequence[str],
     max_tokens: int,
-    overflow: str,
     **sampling: Any,
 ) -> Program[str]:
-    """Reply to a conversation; with ``overflow="tail"`` the oldest turns are left out until it fits."""
+    """Reply to a conversation."""
     turns = [Message(role="user", content=messages)] if isinstance(messages, str) else list(messages)
     if not turns:
         refuse_empty(site, "messages", "")
@@ -104,7 +103,6 @@ def few_shot(
     separator: str,
     stop: str | Sequence[str],
     max_tokens: int,
-    overflow: str,
     **sampling: Any,
 ) -> Program[str]:
     r"""Set instruction, examples and query apart by the separator, and stop where the model writes it."""

@@ -18,7 +18,6 @@ def classify(
     labels: Sequence[str] | None,
     multi_label: bool,
     hypothesis_template: str,
-    overflow: str,
 ) -> Program[Classification]:
     """Score the labels for a text."""
     refuse_empty(site, "text", text)

@@ -46,7 +46,7 @@ def check_fit(model: Model, request: Request[Any]) -> Prompt | None:
     if prompt.tokens + reserve > window.tokens:
         over = prompt.tokens + reserve - window.tokens
         numbers = f"{prompt.tokens:,} tokens of prompt" + (f" + {reserve:,} kept for the reply" if reserve else "")
-        fix = 'Shorten the text, lower max_tokens, or let the node read it in pieces (overflow="split").'
+        fix = "Shorten the text, lower max_tokens, or take a model with a larger window."
         raise ModelError(
             f"the request does not fit {model.name!r}: {numbers} are {over:,} more than its window of "
             f"{window.tokens:,} ({window.origin}). {fix}",
