@@ -10,7 +10,8 @@ from typing import Any
 from flowchain.errors import ChainError, FlowchainError, Problem
 from flowchain.graph.build import Scope
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
-from flowchain.nodes.ref import Node, wiring_problem
+from flowchain.nodes.problems import wiring_problem
+from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import Answer, Summarize, TaskNode
 from flowchain.nodes.text import Input, Join, PromptTemplate
 from flowchain.nodes.types import describe, fits
@@ -82,7 +83,7 @@ def check(scope: Scope, chain: str, model_of: ModelOf, *, is_strict: bool) -> Re
             source = inner.names.get(edge.source) or edge.source.name or edge.source.base_name
             edges.append((source, name, edge.field))
             if not fits(edge.source.value_type, edge.wanted):
-                problems.append(wiring_problem(name, type(node).__name__, edge, source))
+                problems.append(wiring_problem(name, node.written, edge, source))
         if isinstance(node, TaskNode):
             found = _call(node, name, model_of)
             if isinstance(found, Problem):

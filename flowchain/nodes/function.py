@@ -8,7 +8,7 @@ import functools
 import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Never, ParamSpec, TypeVar, overload
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -52,10 +52,17 @@ class NodeFunction(Generic[T]):
             self._signature = _Signature(self.name, self.function, self.mode)
         return self._signature
 
-    def __call__(self, **arguments: Any) -> FunctionNode[T]:
+    def __call__(self, *positional: Never, **arguments: Any) -> FunctionNode[T]:
         """Build a node; arguments by keyword, each a literal or a reference. ``name=`` names the node."""
+        if positional:
+            names = ", ".join(f"{name}=…" for name in self.signature.types)
+            fix = f"Write {self.name}({names}): a node's fields have names."
+            got = f"{len(positional)} without a name"
+            raise ChainError.of([Problem(self.name, None, got, "arguments by keyword", fix)])
         name = None if "name" in self.signature.types else arguments.pop("name", None)
-        return FunctionNode(function=self, arguments=arguments, name=name)
+        # A list is copied: what its owner does to it later is not this node's business.
+        fixed = {key: list(value) if type(value) is list else value for key, value in arguments.items()}
+        return FunctionNode(function=self, arguments=fixed, name=name)
 
     def __reduce__(self) -> str:
         # Pickled as a function is, by its name in its module: the decorated object is what stands there.
@@ -96,17 +103,15 @@ class _Signature:
             raise ChainError.of(problems)
         self.returns = _value_type(hints["return"], mode)
         self.text = str(signature)
-        self._checks: dict[str, Callable[[Any], Any]] = {}
 
-    def check(self, parameter: str, value: Any) -> str | None:
-        """Say what is wrong with a literal argument, or None."""
-        if parameter not in self._checks:
-            self._checks[parameter] = strict_validator(self.types[parameter])
-        try:
-            self._checks[parameter](value)
-        except ValidationError as error:
-            return str(error.errors(include_url=False)[0]["msg"])
-        return None
+
+def _finding(annotation: Any, value: Any) -> str | None:
+    """Say what is wrong with a literal, or None."""
+    try:
+        strict_validator(annotation)(value)
+    except ValidationError as error:
+        return str(error.errors(include_url=False)[0]["msg"])
+    return None
 
 
 def strict_validator(annotation: Any) -> Callable[[Any], Any]:
@@ -165,6 +170,10 @@ class FunctionNode(Node[T], Generic[T]):
     def base_name(self) -> str:
         return str(self.function.name)
 
+    @property
+    def written(self) -> str:
+        return self.base_name
+
     def _find_edges(self) -> tuple[Edge, ...]:
         types = self.function.signature.types
         found: list[Edge] = []
@@ -190,24 +199,34 @@ class FunctionNode(Node[T], Generic[T]):
                 near = difflib.get_close_matches(name, signature.types, n=1)
                 fix = f"Did you mean {near[0]!r}?" if near else f"The signature is {signature.text}."
                 problems.append(Problem(where, name, "an unknown argument", "a parameter of the function", fix))
-            elif not _holds_references(value):
-                finding = signature.check(name, value)
-                if finding:
-                    problems.append(Problem(where, name, shown(value), describe(signature.types[name]), finding + "."))
+            else:
+                problems += self._literal_problems(where, name, value)
         for name, kind in signature.types.items():
             if name not in given and name not in signature.defaults:
                 problems.append(Problem(where, name, "nothing", describe(kind), f"Pass {name}=…, a literal or a node."))
         return problems
 
+    def _literal_problems(self, where: str, name: str, value: Any) -> Iterator[Problem]:
+        signature: _Signature = self.function.signature
+        wanted = signature.types[name]
+        if isinstance(value, Ref):
+            return
+        if isinstance(value, (list, tuple)) and any(isinstance(item, Ref) for item in value):
+            element = element_of(wanted)
+            literals = {f"{name}[{i}]": item for i, item in enumerate(value) if not isinstance(item, Ref)}
+            wanted = Any if element is None else element
+        else:
+            literals = {name: value}
+        for field, literal in literals.items():
+            finding = _finding(wanted, literal)
+            if finding and isinstance(literal, Mapping) and any(isinstance(item, Ref) for item in literal.values()):
+                finding = "A reference stands by itself or in a list; build the mapping in an @fc.node function"
+            if finding:
+                yield Problem(where, field, shown(literal), describe(wanted), finding + ".")
+
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={brief(value)}" for name, value in self.arguments.items())
         return f"{self.function.name}({inner})"
-
-
-def _holds_references(value: Any) -> bool:
-    if isinstance(value, Ref):
-        return True
-    return isinstance(value, (list, tuple)) and any(isinstance(item, Ref) for item in value)
 
 
 @overload

@@ -10,7 +10,6 @@ grow as 2^depth on shared sub-nodes. For the same reason ``repr`` names sub-node
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import re
 from typing import (
     TYPE_CHECKING,
@@ -30,7 +29,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
 from flowchain.errors import ChainError, Problem, shown
-from flowchain.nodes.types import describe, element_of, fits, union_of
+from flowchain.nodes.problems import field_problems, no_attribute, wiring_problem
+from flowchain.nodes.types import describe, fits, union_of
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -98,6 +98,16 @@ class Ref(Generic[T_co]):
     def __contains__(self, item: object) -> NoReturn:
         self._misuse("a container", "Write an @fc.node function that takes the value and returns a bool.")
 
+    if not TYPE_CHECKING:  # hidden, so that type checkers go on refusing these by themselves
+
+        def _calculated(self, other: object) -> NoReturn:
+            self._misuse(
+                "an operand", "Write Join(texts=[…]) to put texts together, or calculate in an @fc.node function."
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _calculated
+        __mod__ = __rmod__ = __or__ = __ror__ = __and__ = __rand__ = __lt__ = __le__ = __gt__ = __ge__ = _calculated
+
 
 class Edge(NamedTuple):
     """One use of a node by another: the field (``values.topic``, ``texts[2]``), the node read, the type wanted."""
@@ -156,8 +166,10 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
             try:
                 BaseModel.__init__(self, **fields)
             except ValidationError as error:
-                problems = _field_problems(cls, fields, error)
-                problems += _wiring_problems(cls, _edges(cls, fields), fields.get("name"))
+                where = fields.get("name")
+                label = where if isinstance(where, str) and where and _NAME.fullmatch(where) else cls.kind
+                problems = field_problems(cls, label, fields, error)
+                problems += _wiring_problems(cls.__name__, _edges(cls, fields), label)
                 raise ChainError.of(problems) from None
             edges = self._find_edges()
             set_slot = object.__setattr__
@@ -166,7 +178,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
             for _, source, wanted in edges:
                 given = source.value_type
                 if given is not wanted and not fits(given, wanted):
-                    raise ChainError.of(_wiring_problems(cls, edges, self.name or self.base_name))
+                    raise ChainError.of(_wiring_problems(self.written, edges, self.name or self.base_name))
                 if source._scope:
                     scope = scope | source._scope
             set_slot(self, "_scope", scope)
@@ -200,6 +212,11 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     def base_name(self) -> str:
         """What derived names begin with."""
         return self.kind
+
+    @property
+    def written(self) -> str:
+        """The word a user writes to make such a node."""
+        return type(self).__name__
 
     @property
     def edges(self) -> tuple[Edge, ...]:
@@ -249,6 +266,13 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
     def __delattr__(self, name: str) -> NoReturn:
         self.__setattr__(name, None)
+
+    if not TYPE_CHECKING:  # hidden: for type checkers, what is not declared does not exist
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                return super().__getattr__(name)
+            raise AttributeError(no_attribute(_label(self), self.value_type, name), name=name, obj=self)
 
     __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
     __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
@@ -333,79 +357,9 @@ def _edges(cls: type[Node[Any]], values: Any) -> tuple[Edge, ...]:
     return tuple(found)
 
 
-def _wiring_problems(cls: type[Node[Any]], edges: tuple[Edge, ...], name: Any) -> list[Problem]:
-    where = name if isinstance(name, str) else cls.kind
+def _wiring_problems(reader: str, edges: tuple[Edge, ...], where: str) -> list[Problem]:
     return [
-        wiring_problem(where, cls.__name__, edge, _label(edge.source))
+        wiring_problem(where, reader, edge, _label(edge.source))
         for edge in edges
         if not fits(edge.source.value_type, edge.wanted)
     ]
-
-
-def wiring_problem(where: str, reader: str, edge: Edge, source_name: str) -> Problem:
-    """Describe an edge of the wrong type, with the way out that fits the two types."""
-    given = edge.source.value_type
-    return Problem(
-        where,
-        edge.field,
-        f"{describe(given)} ({source_name})",
-        describe(edge.wanted),
-        _way_out(given, edge.wanted, reader, source_name),
-    )
-
-
-def _way_out(given: Any, wanted: Any, reader: str, source: str) -> str:
-    element = element_of(given)
-    if element is not None and element is not Any and fits(element, wanted):
-        return (
-            f"{reader} reads one {describe(wanted)}. Write Join(texts={source}) to join them, "
-            f"or Each({source}, lambda item: {reader}(…)) to work on each."
-        )
-    inner = element_of(wanted)
-    if inner is not None and fits(given, inner):
-        return f"{source} is one {describe(given)}, not a list of them; use Split(text={source}) or [{source}]."
-    members = get_args(given)
-    if type(None) in members and all(fits(member, wanted) for member in members if member is not type(None)):
-        return f"{source} may be None. Give its Input a default=…, or decide in an @fc.node function."
-    if isinstance(given, type) and issubclass(given, BaseModel):
-        fields = [name for name, field in given.model_fields.items() if fits(field.annotation, wanted)]
-        if fields and fits(str, wanted):
-            name = fields[0]
-            return f'Take its {name}: PromptTemplate("{{value.{name}}}", values={{"value": {source}}}).'
-    return f"Pass a {describe(wanted)}, or convert it in an @fc.node function: nothing is coerced."
-
-
-def _field_problems(cls: type[Node[Any]], given: dict[str, Any], error: ValidationError) -> list[Problem]:
-    """Turn pydantic's findings into ours: one a field, with what the field takes."""
-    where = given.get("name")
-    label = where if isinstance(where, str) and _NAME.fullmatch(where) and where else cls.kind
-    problems = []
-    by_field: dict[str, list[Any]] = {}
-    for detail in error.errors(include_url=False, include_context=False):
-        by_field.setdefault(str(detail["loc"][0]), []).append(detail)
-    for field, details in by_field.items():
-        kinds = {detail["type"] for detail in details}
-        if "extra_forbidden" in kinds:
-            near = difflib.get_close_matches(field, cls.model_fields, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"The fields are {', '.join(cls.model_fields)}."
-            problems.append(Problem(label, field, "an unknown field", f"a field of {cls.__name__}", fix))
-        elif "missing" in kinds:
-            wanted = _takes(cls, field)
-            problems.append(Problem(label, field, "nothing", wanted, f"Pass {field}=…, a literal or a node."))
-        else:
-            # A union reports every branch; the one that failed on the value, not on the type, is the useful one.
-            details.sort(key=lambda detail: detail["type"].endswith("_type") or "is_instance" in detail["type"])
-            message = details[0]["msg"].removeprefix("Value error, ")
-            got = shown(given.get(field, details[0]["input"]))
-            problems.append(Problem(label, field, got, _takes(cls, field), message[:1].upper() + message[1:] + "."))
-    return problems
-
-
-def _takes(cls: type[Node[Any]], field: str) -> str:
-    info = cls.model_fields.get(field)
-    if info is None or info.annotation is None:
-        return "a value"
-    signs = {"Ge": ("ge", "≥"), "Gt": ("gt", ">"), "Le": ("le", "≤"), "Lt": ("lt", "<")}
-    rules = [(rule, signs.get(type(rule).__name__)) for rule in info.metadata]
-    limits = [f"{sign[1]} {getattr(rule, sign[0])}" for rule, sign in rules if sign]
-    return describe(info.annotation) + (f", {', '.join(limits)}" if limits else "")
