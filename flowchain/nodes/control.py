@@ -7,14 +7,18 @@ argument are not part of it: they are computed once, outside.
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, Field, SkipValidation
 
 from flowchain.errors import ChainError, Problem, shown
 from flowchain.nodes.ref import Body, Node, Ref
+from flowchain.nodes.tasks import Classify
 from flowchain.nodes.types import describe, element_of, fits, union_of
+from flowchain.records import Classification
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -81,7 +85,7 @@ class Each(Node[list[B]], Generic[B]):
         def __init__(self, items: Any, body: Any, *, name: str | None = None, item: Item[Any] | None = None) -> None:
             where = name or self.kind
             element = _element_type(items, where)
-            if item is None:
+            if item is None or not isinstance(body, Node):
                 item = Item(type=element)
                 body = _traced(body, item, where, "body")
             super().__init__(items=items, item=item, body=body, name=name)
@@ -94,6 +98,11 @@ class Each(Node[list[B]], Generic[B]):
     @property
     def bodies(self) -> tuple[Body, ...]:
         return (Body("body", self.item, self.body),)
+
+    def _rule_problems(self) -> list[Problem]:
+        # Only with_(items=…) comes here with another type than the body was traced for.
+        element = _element_type(self.items, self.name or self.kind)
+        return [] if fits(element, self.item.type) else [_untraced(self, "items", element)]
 
 
 class Repeat(Node[S], Generic[S]):
@@ -130,7 +139,7 @@ class Repeat(Node[S], Generic[S]):
     until: SkipValidation[Node[Any] | None] = None
     max_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     append: bool = False
-    keep: Annotated[int, Field(ge=1)] | SkipValidation[Node[Any]] | None = None
+    keep: SkipValidation[int | Node[Any] | None] = None
     stop_when_stable: bool = False
 
     if TYPE_CHECKING:
@@ -152,12 +161,13 @@ class Repeat(Node[S], Generic[S]):
 
         def __init__(self, start: Any, body: Any, *, item: Item[Any] | None = None, **fields: Any) -> None:
             where = fields.get("name") or self.kind
-            if item is None:
-                item = Item(type=start.value_type if isinstance(start, Ref) else type(start))
+            if item is None or not isinstance(body, Node):
+                item = Item(type=_type_of(start))
                 body = _traced(body, item, where, "body")
-                for field in ("until", "keep"):
-                    if callable(fields.get(field)):
-                        fields[field] = _traced(fields[field], item, where, field)
+            for field in ("until", "keep"):
+                given = fields.get(field)
+                if not (given is None or isinstance(given, Node) or (field == "keep" and isinstance(given, int))):
+                    fields[field] = _traced(given, item, where, field)
             super().__init__(start=start, item=item, body=body, **fields)
             inner = [node for node in (self.body, self.until, self.keep) if isinstance(node, Node)]
             object.__setattr__(self, "_scope", self._scope.union(*(node.scope for node in inner)) - {item})
@@ -175,6 +185,8 @@ class Repeat(Node[S], Generic[S]):
         problems = []
         state = self.item.type
         wanted = str if self.append else state
+        if not fits(_type_of(self.start), state):
+            problems.append(_untraced(self, "start", _type_of(self.start)))
         if self.append and not fits(state, str):
             fix = "append=True makes a text grow; without it, the body returns the next state."
             problems.append(self._problem("start", describe(state), "str", fix))
@@ -187,6 +199,12 @@ class Repeat(Node[S], Generic[S]):
         if self.keep is not None and not self.append:
             fix = "keep= says how much of a growing text the body sees; set append=True."
             problems.append(self._problem("keep", "keep without append", "append=True", fix))
+        if isinstance(self.keep, int) and (isinstance(self.keep, bool) or self.keep < 1):
+            fix = "Say how many words of the end the body sees; leave it out for all of the past."
+            problems.append(self._problem("keep", self.keep, "a whole number ≥ 1, or a function", fix))
+        if isinstance(self.keep, Node) and not fits(self.keep.value_type, str):
+            fix = "What the body sees of the past is a text; return a node of str."
+            problems.append(self._problem("keep", describe(self.keep.value_type), "str", fix))
         return problems
 
 
@@ -237,12 +255,31 @@ class Choose(Node[T], Generic[T]):
 
     @property
     def value_type(self) -> Any:
-        return union_of(way.value_type if isinstance(way, Ref) else type(way) for way in self.ways)
+        return union_of(map(_type_of, self.ways))
 
     def _rule_problems(self) -> list[Problem]:
         if not self.cases:
             return [self._problem("cases", "no cases", "at least one", "Name what to do for each value.")]
-        return []
+        given = self.on.value_type
+        if not fits(given, str | bool | Classification):
+            fix = "Decide by a text, a bool or a Classification; make one of it in an @fc.node function."
+            return [self._problem("on", describe(given), "str, bool or Classification", fix)]
+        known = _values_of(self.on)
+        if known is None:
+            is_text = not fits(bool, given)
+            odd = [case for case in self.cases if is_text and isinstance(case, bool)]
+            return [self._problem(f"cases.{case}", case, "a text", "The value is never a bool.") for case in odd]
+        problems = []
+        told = ", ".join(map(shown, known))
+        for case in self.cases.keys() - set(known):
+            near = difflib.get_close_matches(str(case), map(str, known), n=1)
+            fix = f"Did you mean {near[0]!r}?" if near else "The value is never that; leave the case out."
+            problems.append(self._problem(f"cases.{case}", shown(case), f"one of {told}", fix))
+        missing = [value for value in known if value not in self.cases]
+        if missing and not self.has_default:
+            fix = "Add the case, or give default=…."
+            problems.append(self._problem("cases", f"no case for {', '.join(map(shown, missing))}", told, fix))
+        return problems
 
 
 class Fallback(Node[T], Generic[T]):
@@ -278,9 +315,8 @@ class Fallback(Node[T], Generic[T]):
 
         def __init__(self, *ways: Any, accept: Any = None, item: Item[Any] | None = None, **fields: Any) -> None:
             ways = fields.pop("ways", ways)
-            if accept is not None and item is None:
-                types = (way.value_type if isinstance(way, Ref) else type(way) for way in ways)
-                item = Item(type=union_of(types))
+            if accept is not None and not isinstance(accept, Node):
+                item = Item(type=union_of(map(_type_of, ways)))
                 accept = _traced(accept, item, fields.get("name") or self.kind, "accept")
             super().__init__(ways=ways, accept=accept, item=item, **fields)
             if accept is not None:
@@ -288,7 +324,7 @@ class Fallback(Node[T], Generic[T]):
 
     @property
     def value_type(self) -> Any:
-        return union_of(way.value_type if isinstance(way, Ref) else type(way) for way in self.ways)
+        return union_of(map(_type_of, self.ways))
 
     @property
     def bodies(self) -> tuple[Body, ...]:
@@ -298,7 +334,38 @@ class Fallback(Node[T], Generic[T]):
         if len(self.ways) < 2:
             fix = "Name a reserve: Fallback(first, second)."
             return [self._problem("ways", f"{len(self.ways)} ways", "at least two", fix)]
-        return []
+        problems = []
+        if self.accept is None:
+            for number, way in enumerate(self.ways[:-1]):
+                if not isinstance(way, Ref):
+                    fix = "A literal never fails, so what stands behind it is never tried; put it last."
+                    problems.append(self._problem(f"ways[{number}]", way, "a node", fix))
+        elif not fits(self.accept.value_type, bool):
+            fix = "Return a node of bool, such as an @fc.node function `def is_good(text: str) -> bool`."
+            problems.append(self._problem("accept", describe(self.accept.value_type), "bool", fix))
+        elif self.item is not None and not fits(self.value_type, self.item.type):
+            problems.append(_untraced(self, "ways", self.value_type))
+        return problems
+
+
+def _type_of(value: Any) -> Any:
+    return value.value_type if isinstance(value, Ref) else type(value)
+
+
+def _values_of(on: Ref[Any]) -> tuple[str | bool, ...] | None:
+    """List what a decision can be made by, where the declaration says it all."""
+    if isinstance(on, Classify) and isinstance(on.labels, tuple):
+        return None if any(isinstance(label, Ref) for label in on.labels) else on.labels
+    if on.value_type is bool:
+        return True, False
+    return get_args(on.value_type) if get_origin(on.value_type) is Literal else None
+
+
+def _untraced(node: Each[Any] | Repeat[Any] | Fallback[Any], field: str, given: Any) -> Problem:
+    """A changed copy whose recorded body was made for another type."""
+    wanted = describe(node.item.type) if node.item is not None else "a value"
+    fix = f"The body was recorded for {wanted}: give with_() the body as a function too, or build a new node."
+    return Problem(node.name or node.kind, field, describe(given), wanted, fix)
 
 
 def _element_type(items: Any, where: str) -> Any:
@@ -308,15 +375,15 @@ def _element_type(items: Any, where: str) -> Any:
             return element
         given = items.value_type
     elif isinstance(items, Sequence) and not isinstance(items, (str, bytes)):
-        return union_of(item.value_type if isinstance(item, Ref) else type(item) for item in items)
+        return union_of(map(_type_of, items))
     else:
         given = type(items)
-    is_text = fits(given, str)
-    fix = (
-        "This is text, not a list of texts; use Split(text=…) to cut it, or [text] for a list of one."
-        if is_text
-        else "Pass a list, or a reference to one."
-    )
+    if fits(given, str):
+        fix = "This is text, not a list of texts; use Split(text=…) to cut it, or [text] for a list of one."
+    elif fits(type(None), given):
+        fix = "It may be None. Give its Input a default=…, or decide in an @fc.node function."
+    else:
+        fix = "Pass a list, or a reference to one."
     raise ChainError.of([Problem(where, "items", describe(given), "a list", fix)])
 
 
@@ -324,7 +391,18 @@ def _traced(body: Any, item: Item[Any], where: str, field: str) -> Node[Any]:
     if not callable(body):
         fix = f"Write {field}=lambda item: …, a function of a reference that returns a node."
         raise ChainError.of([Problem(where, field, shown(body), "a function of a reference", fix)])
-    output = body(item)
+    try:
+        inspect.signature(body).bind(item)
+    except TypeError as error:
+        fix = f"Write {field}=lambda item: …: it is called with one reference ({error})."
+        raise ChainError.of([Problem(where, field, shown(body), "a function of one reference", fix)]) from None
+    except ValueError:
+        pass  # a builtin may hide its signature: the call itself will tell
+    try:
+        output = body(item)
+    except RecursionError:
+        fix = "Flatten the lists first, in an @fc.node function."
+        raise ChainError.of([Problem(where, field, "bodies nested without end", "at most 32 levels", fix)]) from None
     if not isinstance(output, Node):
         fix = "Return a node; work on values belongs into an @fc.node function."
         raise ChainError.of([Problem(where, field, f"a function that returns {shown(output)}", "a node", fix)])

@@ -6,6 +6,7 @@ is left out, the chain's model for that task is taken (``models={"summarize": â€
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, Literal
@@ -32,6 +33,9 @@ Overflow = Literal["error", "summarize", "tail"]
 MOST_STOPS = 64
 MOST_LABELS = 1_000
 LONGEST_LABEL = 256
+LONGEST_STOP = 256
+# Marks that tokenizers of the common families read as control, not as text.
+_SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>|<(?:pad|unk|mask|bos|eos)>|\[(?:CLS|SEP|PAD|UNK|MASK)\]")
 
 
 class TaskNode(Node[T_co], Generic[T_co]):
@@ -140,6 +144,10 @@ def label_problem(labels: Sequence[str], *, is_complete: bool, is_multi: bool) -
             return repr(label), "a label with text", "Name every label."
         if len(label) > LONGEST_LABEL:
             return f"a label of {len(label):,} characters", f"at most {LONGEST_LABEL}", "A label is a name, not a text."
+        special = _SPECIAL.search(label)
+        if special:
+            fix = f"Models may read {special[0]} as an end or a mask, and never say it; call the label otherwise."
+            return repr(label), "a label without special tokens", fix
         folded = unicodedata.normalize("NFC", label).strip().casefold()
         if folded in seen:
             return f"{seen[folded]!r} and {label!r}", "different labels", "The two would share one score; rename one."
@@ -176,9 +184,15 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
             got, wanted = f"{len(self.stops):,} stops", f"at most {MOST_STOPS}"
             fix = "Stop at what separates the texts; one or two are enough."
             problems.append(self._problem("stop", got, wanted, fix))
-        if self.num_beams > 1 and self.temperature > 0:
-            got = f"num_beams={self.num_beams} with temperature={self.temperature}"
-            fix = "Set temperature=0 for beam search, or num_beams=1 for sampling."
+        longest = max(map(len, self.stops), default=0)
+        if longest > LONGEST_STOP:
+            fix = "No reply would come to say it; stop at what separates the texts."
+            problems.append(self._problem("stop", f"a stop of {longest:,} characters", f"at most {LONGEST_STOP}", fix))
+        sampling = [("temperature", self.temperature, 0.0), ("top_k", self.top_k, 0), ("top_p", self.top_p, 1.0)]
+        chosen = [f"{name}={value}" for name, value, neutral in sampling if value != neutral]
+        if self.num_beams > 1 and chosen:
+            got = f"num_beams={self.num_beams} with {', '.join(chosen)}"
+            fix = "Beam search follows the likeliest texts: set num_beams=1 for sampling, or leave the others out."
             problems.append(self._problem("num_beams", got, "one of the two", fix))
         return problems
 
@@ -232,6 +246,13 @@ class Chat(Sampled[str]):
     system: str | Ref[str] | None = None
     """An instruction ahead of the conversation."""
 
+    def _rule_problems(self) -> list[Problem]:
+        problems = super()._rule_problems()
+        if self.messages == ():
+            fix = 'Give it something to reply to: messages=[Message(role="user", content=â€¦)].'
+            problems.append(self._problem("messages", "no messages", "at least one", fix))
+        return problems
+
 
 class Translate(TaskNode[str]):
     """Translate a text; languages by the codes of the model (``en``, ``de``; ``eng_Latn`` for NLLB).
@@ -245,8 +266,8 @@ class Translate(TaskNode[str]):
     task: ClassVar[Task] = "translate"
 
     text: str | Ref[str]
-    source: str
-    target: str
+    source: Annotated[str, Field(min_length=1)]
+    target: Annotated[str, Field(min_length=1)]
     max_tokens: MaxTokens = 512
     """Longest translation of one piece, in the model's tokens; a text beyond the window is read in pieces."""
 

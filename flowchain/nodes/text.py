@@ -6,9 +6,10 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, overload
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 
-from flowchain.errors import Problem
+from flowchain.errors import Problem, shown
+from flowchain.nodes.function import strict_validator
 from flowchain.nodes.ref import Node, Ref, checked_name
 from flowchain.nodes.template import TemplateError, check_placeholders, parse
 from flowchain.nodes.types import describe
@@ -98,10 +99,20 @@ class Input(Node[T], Generic[T]):
         except ValueError as error:
             fix = str(error)
             return [Problem("input", "name", repr(self.name)[:200], "a name", f"{fix[:1].upper()}{fix[1:]}.")]
+        problems = []
+        if isinstance(self.type, (str, bytes, int, float, tuple, list, dict, set, Ref)):
+            fix = "Write a type: str, list[str], a pydantic model; without quotes."
+            return [self._problem("type", shown(self.type), "a type", fix)]
+        if self.default is not REQUIRED:
+            try:
+                strict_validator(self.type)(self.default)
+            except ValidationError as error:
+                fix = f"{error.errors(include_url=False)[0]['msg']}; nothing is coerced."
+                problems.append(self._problem("default", shown(self.default), describe(self.type), fix))
         if self.name in RESERVED_INPUT_NAMES:
             fix = f"{self.name!r} is a setting of run(); choose another name."
-            return [self._problem("name", self.name, "a name of its own", fix)]
-        return []
+            problems.append(self._problem("name", self.name, "a name of its own", fix))
+        return problems
 
     def __repr__(self) -> str:
         return f"Input(name={self.name!r}, type={describe(self.type)})"
@@ -202,4 +213,7 @@ class Split(Node[list[str]]):
         if self.max_tokens is not None and self.overlap >= self.max_tokens:
             fix = f"Make overlap smaller than max_tokens={self.max_tokens}."
             return [self._problem("overlap", str(self.overlap), f"less than {self.max_tokens}", fix)]
+        if self.separator is not None and self.overlap:
+            fix = "Pieces between separators do not overlap; cut by max_tokens, or leave overlap out."
+            return [self._problem("overlap", str(self.overlap), "0 with a separator", fix)]
         return []
