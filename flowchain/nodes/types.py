@@ -128,13 +128,15 @@ def _fits(source: Any, target: Any) -> bool:
         return True
     if _is_union(source):
         return all(fits(member, target) for member in get_args(source))
+    values = get_args(source) if get_origin(source) is Literal else ()
+    if len(values) > 1:  # a union of its values
+        return all(fits(Literal[value], target) for value in values)
     if _is_union(target):
         return any(fits(source, member) for member in get_args(target))
-    if get_origin(source) is Literal:
-        values = get_args(source)
+    if values:
         if get_origin(target) is Literal:
-            return set(map(_literal_key, values)) <= set(map(_literal_key, get_args(target)))
-        return all(fits(type(value), target) for value in values)
+            return _literal_key(values[0]) in map(_literal_key, get_args(target))
+        return fits(type(values[0]), target)
     if get_origin(target) is Literal:
         return False
     return _class_fits(source, target)
@@ -153,6 +155,11 @@ def _class_fits(source: Any, target: Any) -> bool:
         return True  # the numeric promotion of the static rules
     if not isinstance(source_class, type) or not isinstance(target_class, type):
         return False
+    if typing.is_typeddict(target_class):  # allows no issubclass; by its keys, as the static rules have it
+        if not typing.is_typeddict(source_class):
+            return False
+        wanted, given = typing.get_type_hints(target_class), typing.get_type_hints(source_class)
+        return all(key in given and _same(given[key], kind) for key, kind in wanted.items())
     is_text = issubclass(source_class, (str, bytes))
     if is_text and target_class not in (source_class, object) and issubclass(target_class, (abc.Iterable, abc.Sized)):
         return issubclass(source_class, target_class) and issubclass(target_class, (str, bytes))
