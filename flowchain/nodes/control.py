@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, overload
 
 from pydantic import AfterValidator, Field, SkipValidation
 
@@ -24,6 +24,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 S = TypeVar("S")
 T = TypeVar("T")
+Case = TypeVar("Case", str, bool)
 
 MOST_STEPS = 10_000
 
@@ -233,14 +234,16 @@ class Choose(Node[T], Generic[T]):
 
     if TYPE_CHECKING:
 
+        # References alone come first: from `T | Ref[T]`, mypy can't tell which of the two a node is.
+        @overload
         def __init__(
-            self,
-            on: Ref[Any],
-            cases: Mapping[str, T | Ref[T]] | Mapping[bool, T | Ref[T]],
-            *,
-            default: T | Ref[T] = ...,
-            name: str | None = ...,
+            self, on: Ref[Any], cases: Mapping[Case, Ref[T]], *, default: Ref[T] = ..., name: str | None = ...
         ) -> None: ...
+        @overload
+        def __init__(
+            self, on: Ref[Any], cases: Mapping[Case, T | Ref[T]], *, default: T | Ref[T] = ..., name: str | None = ...
+        ) -> None: ...
+        def __init__(self, on: Ref[Any], cases: Any, *, default: Any = ..., name: str | None = ...) -> None: ...
 
     else:
 
@@ -307,9 +310,16 @@ class Fallback(Node[T], Generic[T]):
 
     if TYPE_CHECKING:
 
+        # References alone come first: from `T | Ref[T]`, mypy can't tell which of the two a node is.
+        @overload
+        def __init__(
+            self, *ways: Ref[T], accept: Callable[[Ref[T]], Ref[bool]] | None = ..., name: str | None = ...
+        ) -> None: ...
+        @overload
         def __init__(
             self, *ways: T | Ref[T], accept: Callable[[Ref[T]], Ref[bool]] | None = ..., name: str | None = ...
         ) -> None: ...
+        def __init__(self, *ways: Any, accept: Any = ..., name: str | None = ...) -> None: ...
 
     else:
 
@@ -355,7 +365,8 @@ def _type_of(value: Any) -> Any:
 def _values_of(on: Ref[Any]) -> tuple[str | bool, ...] | None:
     """List what a decision can be made by, where the declaration says it all."""
     if isinstance(on, Classify) and isinstance(on.labels, tuple):
-        return None if any(isinstance(label, Ref) for label in on.labels) else on.labels
+        labels = tuple(label for label in on.labels if isinstance(label, str))
+        return labels if len(labels) == len(on.labels) else None
     if on.value_type is bool:
         return True, False
     return get_args(on.value_type) if get_origin(on.value_type) is Literal else None

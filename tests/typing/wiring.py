@@ -7,7 +7,7 @@ lets it pass, its ignore is unused, and that is an error.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import assert_type
+from typing import Any, assert_type
 
 from pydantic import BaseModel
 
@@ -44,9 +44,20 @@ async def ticks(count: int) -> AsyncIterator[int]:
         yield number
 
 
+@fc.node
+def double(n: int) -> int:
+    return 2 * n
+
+
+@fc.node
+def is_large(n: int) -> bool:
+    return n > 100
+
+
 documents = fc.Input("documents", list[str])
 question = fc.Input("question", str)
 number = fc.Input("number", int)
+flag = fc.Input("flag", bool)
 counts = fc.Input("counts", list[int])
 notes = fc.Each(documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200))
 answer = fc.Answer(question=question, context=notes)
@@ -75,6 +86,31 @@ parts = fc.Each(documents, lambda text: fc.Split(text=text))
 assert_type(parts, fc.Each[list[str]])
 assert_type(fc.Each(parts, lambda texts: fc.Join(texts=texts)), fc.Each[str])
 
+loop = fc.Repeat(number, lambda n: double(n=n), max_steps=5, until=lambda n: is_large(n=n))
+assert_type(fc.Chain(loop).run(number=1), int)
+story = fc.Repeat(question, lambda past: fc.Generate(prompt=past), max_steps=5, append=True, keep=100)
+assert_type(fc.Chain(story).run(question="…"), str)
+assert_type(fc.Chain(fc.Choose(question, {"a": shout(text=question), "b": question})).run(question="…"), str)
+assert_type(fc.Chain(fc.Choose(flag, {True: number, False: double(n=number)})).run(flag=True, number=1), int)
+assert_type(fc.Chain(fc.Choose(question, {"a": 1, "b": 2}, default=3)).run(question="…"), int)
+assert_type(fc.Chain(fc.Fallback(fc.Summarize(text=question), shout(text=question))).run(question="…"), str)
+assert_type(fc.Chain(fc.Fallback(number, 3, accept=lambda n: is_large(n=n))).run(number=1), int)
+assert_type(fc.Chain(fc.Translate(text=question, source="en", target="de")).run(question="…"), str)
+assert_type(fc.Chain(fc.Chat(messages=question)).run(question="…"), str)
+assert_type(fc.Chain(fc.Embed(text=question)).run(question="…"), list[float])
+assert_type(fc.Chain(fc.FewShot(examples=documents, query=question)).run(question="…"), str)
+assert_type(chain.batch([{"question": "…"}]), list[fc.AnswerSpan])
+assert_type(chain.batch([{"question": "…"}], on_error="keep"), list[fc.AnswerSpan | fc.Failure])
+assert_type(chain.trace(question="…").value, fc.AnswerSpan)
+assert_type(answer.with_(allow_empty=True), fc.Answer)
+assert_type(shout.function("…"), Any)
+
+
+async def awaited() -> None:
+    assert_type(await chain.arun(question="…"), fc.AnswerSpan)
+    assert_type(chain.abatch([{"question": "…"}]), AsyncIterator[fc.AnswerSpan | fc.Failure])
+
+
 # ── what is right, and must stay so ──────────────────────────────────────────────────────────────────────────────
 
 fc.Join(texts=[shout(text=question), "and", question])
@@ -101,3 +137,13 @@ fc.Each(counts, lambda count: fc.Summarize(text=count))  # type: ignore[arg-type
 fc.Each(number, lambda item: shout(text=item))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Each(documents, lambda text: 3)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
 fc.Chain(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Each("text", 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Each(documents, shout)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Repeat(question, lambda text: shout(text=text))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+fc.Repeat(number, lambda n: double(n=n), max_steps="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fc.Translate(text=question, source="en")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+fc.Fallback(number, number, accept=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+fc.PromptTemplate("{a}", values={"a": ["x"]})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+shout("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+f"{question + 'x'}"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+answer.score  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
