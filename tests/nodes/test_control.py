@@ -114,7 +114,7 @@ def test_a_body_is_called_once_to_record_it() -> None:
         (fc.Each(TEXTS, lambda text: is_long(text=text)), list[bool]),
         (fc.Each(["a", TEXT], lambda text: text), list[str]),
         (fc.Each(["a", NUMBER], lambda item: item), list[str | int]),
-        (fc.Each(fc.Input("rows", list[list[int]]), lambda row: fc.Each(row, lambda n: double(n=n))), list[list[int]]),
+        (fc.Each(fc.Input("grid", list[list[int]]), lambda row: fc.Each(row, lambda n: double(n=n))), list[list[int]]),
         (fc.Repeat(NUMBER, lambda n: double(n=n), max_steps=2), int),
         (fc.Repeat(3, lambda n: double(n=n), max_steps=2), int),
         (fc.Choose(FLAG, {True: "x", False: NUMBER}), str | int),
