@@ -150,8 +150,10 @@ def test_a_changed_copy_keeps_a_body_that_still_fits_and_refuses_one_that_does_n
         fallback.with_(ways=(NUMBER, 3))
 
 
-def test_every_case_of_labels_makes_a_default_unnecessary() -> None:
+def test_every_case_or_a_default() -> None:
     fc.Choose(MOOD, {"good": "x", "bad": "y"})
+    assert fc.Choose(MOOD, {"good": "x"}, default="y").value_type is str
+    assert fc.Choose(FLAG, {True: "x"}, default=None).value_type == (str | None)
     fc.Choose(FLAG, {True: "x", False: "y"})
     fc.Choose(fc.Input("l", Literal["a", "b"]), {"a": "x", "b": "y"})
     labels = fc.Input("labels", list[str])  # known when it runs
