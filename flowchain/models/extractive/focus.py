@@ -62,12 +62,11 @@ class Query:
         }
 
 
-def rank_sentences(question: str, indexes: Sequence[TextIndex], *, count: int | None = None) -> list[Ranked]:
-    """Give the *count* best sentences of all documents for a question, best first; ties by place.
+def rank_sentences(query: Query, indexes: Sequence[TextIndex], *, count: int | None = None) -> list[Ranked]:
+    """Give the *count* best sentences of all documents for a query, best first; ties by place.
 
     Sentences that share nothing with the question are left out.
     """
-    query = Query(question, indexes)
     sentence_total = sum(len(index.sentences) for index in indexes)
     if not query.weights or not sentence_total:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowchain.errors import ModelError
@@ -17,10 +18,12 @@ from flowchain.records import (
 
 if TYPE_CHECKING:
     from flowchain.models.extractive.label_match import LabelMatcher
-    from flowchain.models.extractive.reader import Evidence
+    from flowchain.models.extractive.reader import Evidence, Weigher
 
 # Word lists and patterns take longer to load than all of a chain's declarations: they wait for a model to be made or
 # asked, so that `import flowchain` need not.
+SHIPPED = str(Path(__file__).with_name("table.json"))
+_VERSION = 1
 _CAN = frozenset(("summarize", "answer", "classify"))
 
 
@@ -30,7 +33,8 @@ class ExtractiveModel:
     It summarises by quoting sentences, answers by quoting a span, and classifies by comparing words with the labels'
     names. It writes no words of its own. The same request always gives the same reply.
 
-    *language* is an ISO 639 code for sentence ends; ranking and reading know English best.
+    *language* is an ISO 639 code for sentence ends; ranking and reading know English best. *table* is the file of
+    fitted weights of the reader of answers, by default the one that comes with flowchain; None: it reads by rules.
 
     >>> model = ExtractiveModel()
     >>> reply, = model.answer([AnswerRequest(question="When did Ada write it?", documents=("Ada wrote it in 1843.",))])
@@ -41,19 +45,21 @@ class ExtractiveModel:
     name = "extractive"
     window = None
 
-    def __init__(self, *, language: str = "en") -> None:
+    def __init__(self, *, language: str = "en", table: str | None = SHIPPED) -> None:
         from flowchain.models.extractive.index import IndexCache
 
         self._language = language
+        self._table = table
         self._cache = IndexCache(language=language)
 
     def __repr__(self) -> str:
-        return f"ExtractiveModel(language={self._language!r})"
+        table = "" if self._table == SHIPPED else f", table={self._table!r}"
+        return f"ExtractiveModel(language={self._language!r}{table})"
 
     @property
     def fingerprint(self) -> str:
-        """What identifies its replies: version of the method and language."""
-        return f"extractive-1-rules-{self._language}"
+        """What identifies its replies: version of the method, language and digest of the fitted table."""
+        return f"extractive-{_VERSION}-{self._language}-{self._weigher().digest}"
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -100,13 +106,13 @@ class ExtractiveModel:
         a low score gives ``""`` and no document. It cannot tell a question that only looks answerable.
         """
         from flowchain.models.extractive.reader import answer
-        from flowchain.models.extractive.rules import weigh
 
+        weigher = self._weigher()
         return [
             answer(
                 request.question,
                 [self._cache.index(document) for document in request.documents],
-                weigh,
+                weigher,
                 allow_empty=request.allow_empty,
             )
             for request in requests
@@ -140,4 +146,11 @@ class ExtractiveModel:
         """Give the *count* sentences that most likely hold the answer, best first."""
         from flowchain.models.extractive.reader import evidence
 
-        return evidence(question, [self._cache.index(document) for document in documents], count)
+        indexes = [self._cache.index(document) for document in documents]
+        return evidence(question, indexes, self._weigher(), count=count)
+
+    def _weigher(self) -> Weigher:
+        from flowchain.models.extractive.rules import Rules
+        from flowchain.models.extractive.table import load_table
+
+        return Rules() if self._table is None else load_table(self._table)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flowchain.models.extractive.focus import rank_sentences
+from flowchain.models.extractive.focus import Query, rank_sentences
 from flowchain.models.extractive.graph_rank import centrality
 from flowchain.models.extractive.index import TextIndex
 from flowchain.models.extractive.lexicon import CUE_PHRASES
@@ -27,7 +27,7 @@ def summarize(index: TextIndex, *, max_tokens: int, focus: str | None) -> Summar
     if total <= max_tokens:
         quotes = (Quote(0, 0, len(text)),) if text else ()
         return SummaryReply(text=text, quotes=quotes, prompt_tokens=total, reply_tokens=total)
-    order = _by_focus(index, focus) if focus and terms(focus) else _by_centrality(index)
+    order = _by_focus(index, focus) if focus and terms(focus) else central_sentences(index)
     chosen: list[int] = []
     cut_end: int | None = None
     left = max_tokens
@@ -52,7 +52,7 @@ def summarize(index: TextIndex, *, max_tokens: int, focus: str | None) -> Summar
 
 
 def _by_focus(index: TextIndex, focus: str) -> Iterable[int]:
-    ranked = [entry.sentence for entry in rank_sentences(focus, [index])]
+    ranked = [entry.sentence for entry in rank_sentences(Query(focus, [index]), [index])]
     yield from ranked
     # Room that is left goes to what stands around the evidence, then to the rest in order.
     taken = set(ranked)
@@ -66,7 +66,8 @@ def _by_focus(index: TextIndex, focus: str) -> Iterable[int]:
             yield sentence
 
 
-def _by_centrality(index: TextIndex) -> list[int]:
+def central_sentences(index: TextIndex) -> list[int]:
+    """Give all sentences, those that stand best for the whole text first."""
     last = len(index.sentences) - 1
     scores = centrality(index)
     for number, sentence in enumerate(index.sentences):
