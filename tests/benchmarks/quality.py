@@ -141,7 +141,8 @@ def long_documents(data: Path, model: ExtractiveModel, rules: ExtractiveModel) -
     alone = measure(model, questions, lambda q: [note(model, texts[q.article], q.text)])
     lines += answer_rows("notes, fitted table", alone)
     lines += answer_rows("whole, rules alone", measure(rules, questions, lambda q: [texts[q.article]]))
-    lines += answer_rows("notes, rules alone", measure(rules, questions, lambda q: [note(rules, texts[q.article], q.text)]))
+    noted = measure(rules, questions, lambda q: [note(rules, texts[q.article], q.text)])
+    lines += answer_rows("notes, rules alone", noted)
     covered = [
         any(gold in note(model, texts[q.article], q.text, model.count(texts[q.article]) // 20) for gold in q.golds)
         for q in questions
@@ -182,8 +183,9 @@ def four_documents(
         f1 += scores.all_f1()
         right += scores.right_document
         wanted += [single[question] for question in questions]
+    change = percent(f1) - percent(wanted)
     return [
-        f"| four articles at once, notes: F1 (against one) | {percent(f1):.1f} ({percent(f1) - percent(wanted):+.1f}) |",
+        f"| four articles at once, notes: F1 (against one) | {percent(f1):.1f} ({change:+.1f}) |",
         f"| four articles at once, notes: right document | {percent(right):.1f} |",
     ]
 
@@ -211,7 +213,8 @@ def folds(articles: Sequence[Article], count: int) -> list[str]:
             total.first += found.first
             total.first_three += found.first_three
         print(f"fold {fold + 1} of {count}", file=sys.stderr)
-    lines = [f"| **{len(whole.exact)} questions over {len(articles)} articles, {count} folds, one gold answer each** | |"]
+    size = f"{len(whole.exact)} questions over {len(articles)} articles, {count} folds"
+    lines = [f"| **{size}, one gold answer each** | |"]
     return lines + answer_rows("whole", whole) + answer_rows("notes", notes)
 
 

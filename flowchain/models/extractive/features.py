@@ -22,7 +22,8 @@ from flowchain.models.extractive.question import Asked
 _LEXICAL = frozenset(("prep", "conj", "clause", "aux", "det", "pron", "'s"))
 _NUMERIC = frozenset(("name", "first", "num", "year"))
 _CROSSED = {
-    "verb": "v", "aux": "a", "clause": "w", ",": ",", "(": "(", ")": "(", "conj": "c", ";": ";", "pron": "p", "ing": "i",
+    "verb": "v", "aux": "a", "clause": "w", ",": ",", "(": "(", ")": "(",
+    "conj": "c", ";": ";", "pron": "p", "ing": "i",
 }  # fmt: skip
 _FAR = 10_000
 

@@ -90,7 +90,8 @@ def fit(articles: Sequence[Article]) -> dict[str, Any]:
     """Fit a table to articles; gives what is written as JSON."""
     indexes = [TextIndex(article.text) for article in articles]
     commonness = _commonness(indexes)
-    content: dict[str, Any] = {"scale": SCALE, "unknown": round(SCALE * _UNKNOWN), "commonness": commonness, "weights": {}}
+    unknown = round(SCALE * _UNKNOWN)
+    content: dict[str, Any] = {"scale": SCALE, "unknown": unknown, "commonness": commonness, "weights": {}}
     weigher = Table(content, digest="")
     numbers: dict[str, int] = {}
     examples = [

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowchain.errors import ModelError
+
 _PRIOR_SENTENCES = 50
 
 
@@ -68,5 +69,6 @@ def load_table(path: str) -> Table:
         data = Path(path).read_bytes()
         return Table(json.loads(data), hashlib.sha256(data).hexdigest()[:16])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        fix = "Leave table out for the one that is shipped, make one with flowchain.models.extractive.fit, or pass None."
-        raise ModelError(f"The table of the extractive model can't be read from {path!r}: {error}. {fix}", fix=fix) from error
+        fix = "Leave table out for the shipped one, make one with flowchain.models.extractive.fit, or pass None."
+        message = f"The table of the extractive model can't be read from {path!r}: {error}. {fix}"
+        raise ModelError(message, fix=fix) from error
