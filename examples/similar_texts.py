@@ -1,0 +1,50 @@
+"""Embeddings: which of some notes is closest to a question?
+
+    python examples/similar_texts.py                                           a tiny model, built on the spot
+    python examples/similar_texts.py sentence-transformers/all-MiniLM-L6-v2    a published one
+
+The tiny model has read nothing, so to it texts are close when they share words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tiny
+
+import flowchain as fc
+
+NOTES = ("the boat to the island leaves at noon", "bake the bread until it is brown", "water the roses in July")
+QUESTION = "when does the boat to the island leave"
+
+
+@fc.node
+def closeness(vectors: list[list[float]], question: list[float]) -> list[float]:
+    """Give the cosine of each vector and the question's; all have length 1."""
+    return [sum(a * b for a, b in zip(vector, question, strict=True)) for vector in vectors]
+
+
+def build(model: str) -> fc.Chain[list[float]]:
+    """Declare the chain: notes and question are embedded in one batch."""
+    notes = fc.Input("notes", list[str])
+    vectors = fc.Each(notes, lambda note: fc.Embed(text=note, model=model))
+    question = fc.Embed(text=fc.Input("question", str), model=model, name="question_vector")
+    return fc.Chain(closeness(vectors=vectors, question=question))
+
+
+def teach() -> Path:
+    """Build a model that knows the words."""
+    return tiny.embedder((*NOTES, QUESTION))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Show the notes, the closest first."""
+    model = tiny.chosen(arguments, __doc__, "sentence-transformers/all-MiniLM-L6-v2", teach)
+    scores = build(model).run(notes=list(NOTES), question=QUESTION)
+    for score, note in sorted(zip(scores, NOTES, strict=True), reverse=True):
+        print(f"{score:.3f}  {note}")
+
+
+if __name__ == "__main__":
+    main()
