@@ -76,6 +76,13 @@ class Settings:
             near = difflib.get_close_matches(name, SETTING_NAMES, n=1)
             fix = f"Did you mean {near[0]!r}?" if near else f"The settings are {', '.join(sorted(SETTING_NAMES))}."
             raise ChainError.of([Problem("settings", name, "an unknown setting", "a setting", fix)])
+        if given.keys() == {"observers"}:
+            # Asked for by every run that is listened to; what is copied has been checked already.
+            copied = object.__new__(Settings)
+            for name in SETTING_NAMES:
+                object.__setattr__(copied, name, getattr(self, name))
+            object.__setattr__(copied, "observers", (*self.observers, *given["observers"]))
+            return copied
         changes = dict(given)
         if "observers" in changes:
             changes["observers"] = (*self.observers, *changes["observers"])

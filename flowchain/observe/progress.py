@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from flowchain.engine.settings import Settings
@@ -14,13 +14,14 @@ from flowchain.events import ReplyReceived, RequestSent, RowFinished, RunStarted
 _MOMENT_S = 1.0
 
 
-@contextmanager
-def watching(settings: Settings) -> Generator[Settings, None, None]:
+def watching(settings: Settings) -> AbstractContextManager[Settings]:
     """Give settings whose observers include a progress display, where one is wanted and can be seen."""
     is_wanted = settings.progress if settings.progress is not None else sys.stderr.isatty()
-    if not is_wanted:
-        yield settings
-        return
+    return _displaying(settings) if is_wanted else nullcontext(settings)
+
+
+@contextmanager
+def _displaying(settings: Settings) -> Generator[Settings, None, None]:
     display = _Display(after_s=_MOMENT_S if settings.progress is None else 0.0)
     try:
         yield settings.changed({"observers": (display,)})
