@@ -27,8 +27,8 @@ TWEETS = {
 
 
 def build(model: str) -> fc.Chain[str]:
-    """Declare the chain: three examples, and a topic to write about."""
-    shown = [f"topic: {topic}\ntweet: {TWEETS[topic]}" for topic in ("rain", "trains", "bread")]
+    """Declare the chain: two examples, and a topic to write about."""
+    shown = [f"topic: {topic}\ntweet: {TWEETS[topic]}" for topic in ("rain", "trains")]
     query = fc.PromptTemplate("topic: {topic}\ntweet:", values={"topic": fc.Input("topic", str)})
     return fc.Chain(fc.FewShot(examples=shown, query=query, separator="###", max_tokens=60, model=model, name="tweet"))
 
@@ -37,8 +37,8 @@ def teach() -> Path:
     """Teach the format and the tweets, in many orders."""
     draw = random.Random(0)
     texts = [f"topic: {topic}\ntweet: {tweet}" for topic, tweet in TWEETS.items()]
-    orders = [[text] for text in texts] + [draw.sample(texts, 4) for _ in range(20)]
-    return tiny.writer(["\n###\n".join(order) + "\n###\n" for order in orders], steps=100)
+    orders = [[text] for text in texts] + [draw.sample(texts, 3) for _ in range(40)]
+    return tiny.writer(["\n###\n".join(order) + "\n###\n" for order in orders], steps=160)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,7 +3,7 @@
     python examples/similar_texts.py                                           a tiny model, built on the spot
     python examples/similar_texts.py sentence-transformers/all-MiniLM-L6-v2    a published one
 
-The tiny model has read nothing, so to it texts are close when they share words.
+Notes and question have hardly a word in common.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ import tiny
 
 import flowchain as fc
 
-NOTES = ("the boat to the island leaves at noon", "bake the bread until it is brown", "water the roses in July")
-QUESTION = "when does the boat to the island leave"
+NOTES = {
+    "The boat leaves at noon.": "When can we get to the island?",
+    "Bake it until it is brown.": "How long does bread take?",
+    "Water them in July.": "What do roses need?",
+}
+QUESTION = "When can we get to the island?"
 
 
 @fc.node
@@ -34,8 +38,8 @@ def build(model: str) -> fc.Chain[list[float]]:
 
 
 def teach() -> Path:
-    """Build a model that knows the words."""
-    return tiny.embedder((*NOTES, QUESTION))
+    """Teach by heart which question each note answers."""
+    return tiny.embedder(NOTES)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 Row: TypeAlias = dict[str, Any]
 """One lesson: token ids, and what the model should make of them."""
 
-WIDTH, LAYERS, HEADS, WINDOW = 64, 2, 4, 512
+WIDTH, LAYERS, HEADS, WINDOW, BATCH = 64, 2, 4, 512, 32
 # Drawn ten times as wide as usual: texts and labels then meet within a hundred steps instead of a thousand.
 SPREAD = 0.2
 # No first token: a template writes every token of a conversation itself.
@@ -130,9 +130,22 @@ def reader(questions: Iterable[tuple[str, str, str]]) -> Path:
     return _encoder(tokenizer, "ForQuestionAnswering", ("start", "end"), rows, steps=160)
 
 
-def embedder(texts: Iterable[str]) -> Path:
-    """Build an encoder that has learnt words, but nothing of their meaning: equal words are all that it sees."""
-    return _encoder(_bert_like(texts), "Model", ("none",), (), steps=0)
+def embedder(pairs: Mapping[str, str]) -> Path:
+    """Teach an encoder which texts belong together: each is to be nearer to its partner than to all others."""
+    import torch
+
+    tokenizer = _bert_like([*pairs, *pairs.values()])
+    rows = [{"input_ids": tokenizer(text)["input_ids"]} for pair in pairs.items() for text in pair]
+    partners = torch.tensor([place ^ 1 for place in range(len(rows))])
+
+    def loss(module: Any, batch: dict[str, Any]) -> Any:
+        mask = batch["attention_mask"].unsqueeze(2)
+        means = (module(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
+        vectors = torch.nn.functional.normalize(means, dim=1)
+        closeness = (10 * vectors @ vectors.T).fill_diagonal_(-100)
+        return torch.nn.functional.cross_entropy(closeness, partners)
+
+    return _encoder(tokenizer, "Model", ("none",), rows, loss=loss)
 
 
 # ── how it is taught ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +179,19 @@ def _bert_like(texts: Iterable[str]) -> Any:
     return tokenizer
 
 
-def _encoder(tokenizer: Any, head: str, labels: Sequence[str], rows: Sequence[Row], steps: int = 60) -> Path:
+def _own_loss(module: Any, batch: dict[str, Any]) -> Any:
+    return module(**batch).loss
+
+
+def _encoder(
+    tokenizer: Any,
+    head: str,
+    labels: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    steps: int = 60,
+    loss: Callable[[Any, dict[str, Any]], Any] = _own_loss,
+) -> Path:
     import transformers
 
     config = transformers.RobertaConfig(
@@ -180,7 +205,7 @@ def _encoder(tokenizer: Any, head: str, labels: Sequence[str], rows: Sequence[Ro
         id2label=dict(enumerate(labels)),
         **_ids(tokenizer),
     )
-    return _saved(tokenizer, getattr(transformers, f"Roberta{head}"), config, rows, steps)
+    return _saved(tokenizer, getattr(transformers, f"Roberta{head}"), config, rows, steps, loss)
 
 
 def _rewriter(pairs: Mapping[str, str], family: str, head: str, start: str) -> Path:
@@ -219,7 +244,14 @@ def _ids(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _saved(tokenizer: Any, kind: Any, config: Any, rows: Sequence[Row], steps: int) -> Path:
+def _saved(
+    tokenizer: Any,
+    kind: Any,
+    config: Any,
+    rows: Sequence[Row],
+    steps: int,
+    loss: Callable[[Any, dict[str, Any]], Any] = _own_loss,
+) -> Path:
     """Teach a model its lessons and write it as a folder that is removed when Python ends."""
     import torch
     from transformers.utils import logging
@@ -231,12 +263,12 @@ def _saved(tokenizer: Any, kind: Any, config: Any, rows: Sequence[Row], steps: i
     draw = random.Random(0)
     fill = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}
     for _ in range(steps):
-        lessons = draw.sample(rows, min(32, len(rows)))
+        lessons = rows if len(rows) <= BATCH else draw.sample(rows, BATCH)
         batch = {
             name: torch.tensor(_padded([row[name] for row in lessons], fill.get(name, -100))) for name in lessons[0]
         }
         batch["attention_mask"] = (batch["input_ids"] != tokenizer.pad_token_id).long()
-        module(**batch).loss.backward()
+        loss(module, batch).backward()
         optimizer.step()
         optimizer.zero_grad()
     folder = Path(tempfile.mkdtemp(prefix="tiny-model-"))

@@ -16,6 +16,7 @@ import tiny
 
 import flowchain as fc
 
+TEXT = "one day I will see the world"
 LABELS = ("travel", "cooking", "dancing")
 
 
@@ -25,18 +26,16 @@ def build(model: str) -> fc.Chain[fc.Classification]:
 
 
 def teach() -> Path:
-    """Teach which sentences are about what."""
+    """Teach by heart which sentences are about what."""
     lessons = {
-        "travel": ("see the sea", "see the mountains", "fly over the world", "take the train", "the world is wide"),
-        "cooking": ("boil the rice", "taste the soup", "bake the bread", "salt and pepper", "eat the apple pie"),
-        "dancing": ("learn the waltz", "hear the music", "swing and turn", "waltz to the music", "turn on your toes"),
+        "travel": (TEXT, "we fly over the sea", "take the train to the mountains", "the map shows every road"),
+        "cooking": ("boil the rice and taste it", "she bakes bread", "salt and pepper", "we eat the apple pie"),
+        "dancing": ("learn the waltz", "they hear the music and swing", "turn on your toes", "one step to the left"),
     }
-    frames = ("{}", "one day I will {}")
     return tiny.entailer(
-        (frame.format(words), f"This example is {label}.", label == topic)
-        for topic, all_words in lessons.items()
-        for words in (topic, *all_words)
-        for frame in frames
+        (sentence, f"This example is {label}.", label == topic)
+        for topic, sentences in lessons.items()
+        for sentence in sentences
         for label in LABELS
     )
 
@@ -44,7 +43,7 @@ def teach() -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Classify one sentence and show every label's score."""
     model = tiny.chosen(arguments, __doc__, "facebook/bart-large-mnli", teach)
-    found = build(model).run(text="one day I will see the world")
+    found = build(model).run(text=TEXT)
     for label, score in found.scores.items():
         print(f"{score:.4f}  {label}")
 
