@@ -50,48 +50,29 @@ class Job(NamedTuple):
 _batch_numbers = itertools.count()
 
 
-class Host:
-    """The line in front of a model, and the worker that serves it."""
+class Line:
+    """What waits for a model, cut into batches and answered; it has no thread and decides no moment itself."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, rows: int = ROWS) -> None:
         self.model = model
-        self.users = 0
-        self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", ROWS))
-        self._changed = threading.Condition()
-        self._is_closing = False
-        self._thread: threading.Thread | None = None
+        self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Put requests in line; outcomes come through ``deliver``, in the worker's thread."""
-        with self._changed:
-            for job in jobs:
-                self._waiting.add(job, job.request)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-    def close(self, timeout_s: float) -> None:
-        """End the worker once its present call is over; wait for that at most ``timeout_s``."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout_s)
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Put requests in line."""
+        for job in jobs:
+            self._waiting.add(job, job.request)
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not len(self._waiting) and not self._is_closing:
-                    self._changed.wait()
-                if self._is_closing:
-                    return
-                batch = [job for job in self._waiting.take() if not job.is_dropped()]
-            if batch:
-                self._serve(batch)
+    def take(self) -> list[Job]:
+        """Cut the next batch, without those whom nobody wants any more."""
+        return [job for job in self._waiting.take() if not job.is_dropped()]
 
-    def _serve(self, batch: list[Job]) -> None:
+    def serve(self, batch: list[Job]) -> None:
+        """Call the model, and hand every sender the outcomes of its requests."""
+        if not batch:
+            return
         call = _caller(self.model, batch)
 
         def is_whole(error: BaseException) -> bool:
@@ -110,6 +91,46 @@ class Host:
 
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)
+
+
+class Host:
+    """The line in front of a model, and the worker that serves it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.users = 0
+        self._line = Line(model)
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Put requests in line; outcomes come through ``deliver``, in the worker's thread."""
+        with self._changed:
+            self._line.add(jobs)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """End the worker once its present call is over; wait for that at most ``timeout_s``."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not len(self._line) and not self._is_closing:
+                    self._changed.wait()
+                if self._is_closing:
+                    return
+                batch = self._line.take()
+            self._line.serve(batch)
 
 
 class _Watch:

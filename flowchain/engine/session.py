@@ -16,10 +16,10 @@ from typing import Any
 
 from flowchain.engine.core import Core, Frame, Pending, Task
 from flowchain.engine.effects import Wait, Work
-from flowchain.engine.hosts import Deliver, Done, Host, Job, Piece
+from flowchain.engine.hosts import Deliver, Done, Job, Piece
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.settings import Settings
-from flowchain.engine.world import World
+from flowchain.engine.world import Lines, World
 from flowchain.events import (
     Event,
     NodeFinished,
@@ -46,7 +46,7 @@ class Session:
         plan: Plan,
         settings: Settings,
         models: Mapping[Step, Model],
-        lines: Mapping[int, Host],
+        lines: Lines,
         deliver: Deliver,
         world: World,
     ) -> None:

@@ -8,14 +8,26 @@ from __future__ import annotations
 import queue
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
-from flowchain.engine.hosts import HOSTS, Done, Host, Piece
+from flowchain.engine.hosts import HOSTS, Done, Job, Piece
 from flowchain.protocols import Model
 
 Mailbox: TypeAlias = "queue.SimpleQueue[Done | Piece]"
+
+
+class TakesJobs(Protocol):
+    """The line in front of a model, as a run sees it."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Put requests in line; their outcomes go to each job's ``deliver``."""
+        ...
+
+
+Lines: TypeAlias = Mapping[int, TakesJobs]
+"""By ``id(model)``."""
 
 
 class World(Protocol):
@@ -27,8 +39,8 @@ class World(Protocol):
         """A random number from 0 to 1."""
         ...
 
-    def lines(self, models: Sequence[Model]) -> AbstractContextManager[dict[int, Host]]:
-        """Open the lines in front of these models, by ``id(model)``."""
+    def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
+        """Open the lines in front of these models."""
         ...
 
     def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:
@@ -42,7 +54,7 @@ class RealWorld:
     now = staticmethod(time.monotonic)
     chance = staticmethod(random.random)
 
-    def lines(self, models: Sequence[Model]) -> AbstractContextManager[dict[int, Host]]:
+    def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
         return HOSTS.using(models)
 
     def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:
