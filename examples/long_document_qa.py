@@ -3,13 +3,15 @@
     python examples/long_document_qa.py                                   the Python language reference answers
     python examples/long_document_qa.py report.pdf notes.md -q "Who …?"   your documents answer
 
-Nothing is downloaded: the embedded extractive model summarises and answers. ``--model`` and ``--summary-model`` put a
-transformers model (a hub name or a folder) in its place.
+Nothing is downloaded: the embedded extractive model summarises and answers. ``--model`` and ``--summary-model`` put
+transformers models (hub names or folders) in its place, such as deepset/roberta-base-squad2 and
+facebook/bart-large-cnn.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -23,6 +25,8 @@ QUESTIONS = (
     "How many basic sequence types are there?",
     "What do names refer to?",
     "How many suites does an if statement select?",
+    "What exception is raised when a name is not found?",
+    "What does the match statement do?",
 )
 
 
@@ -37,18 +41,30 @@ def build(model: str | None, summary_model: str | None) -> fc.Chain[fc.AnswerSpa
 
 
 def show(console: Console, question: str, span: fc.AnswerSpan, names: list[str], documents: list[str]) -> None:
-    """Print an answer, the sentence it stands in, and where."""
+    """Print an answer, the sentence it stands in with the answer marked, and where that is."""
     console.print(Text(question, style="bold"))
-    console.print(Text(f"  {span.text}", style="green"), Text(f"(score {span.score:.2f})", style="dim"))
-    evidence = " ".join(span.evidence.split())
-    sentence = Text(f"  “{evidence}”")
-    sentence.highlight_words([" ".join(span.text.split())], style="bold green")
-    console.print(sentence)
+    console.print(Text.assemble("  ", (one_line(span.text), "green"), (f" (score {span.score:.2f})", "dim")))
+    sentence, place = Text(one_line(span.evidence)), "written by the model, so it has no place"
     if span.source is not None:
-        source = span.source
-        assert documents[source.document][source.start : source.end] == span.text
-        console.print(Text(f"  {names[source.document]}, characters {source.start:,}–{source.end:,}", style="dim"))
+        number, start, end = span.source.document, span.source.start, span.source.end
+        document = documents[number]
+        assert document[start:end] == span.text
+        place = f"{names[number]}, characters {start:,}–{end:,}"
+        length = len(span.evidence)
+        # -1 where sentences of a summary, which stand apart in the document, are the evidence.
+        at = document.find(span.evidence, max(0, end - length), start + length)
+        if at >= 0:
+            before, after = one_line(document[at:start]), one_line(document[end : at + length])
+            marked = span.text if console.is_terminal else f"[{span.text}]"
+            sentence = Text.assemble(before, (one_line(marked), "bold green"), after)
+    console.print(Text.assemble("  “", sentence, "”"))
+    console.print(Text(f"  {place}", style="dim"))
     console.print()
+
+
+def one_line(text: str) -> str:
+    """Make every run of blanks and line ends one blank."""
+    return re.sub(r"\s+", " ", text)
 
 
 def main() -> None:
@@ -69,6 +85,7 @@ def main() -> None:
     chain = build(arguments.model, arguments.summary_model)
     questions = arguments.question or QUESTIONS
     console = Console()
+    console.soft_wrap = not console.is_terminal  # in a pipe, a sentence is a line
     words = sum(len(text.split()) for text in documents)
     console.print(f"{len(documents)} documents, {words:,} words: {', '.join(names)}\n", highlight=False)
     rows = [{"documents": documents, "question": question} for question in questions]
