@@ -80,8 +80,21 @@ def test_a_lone_surrogate_is_refused_or_replaced() -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n "])
 def test_nothing_is_asked_about_an_empty_text(text: str) -> None:
+    model = Counting()
+    with pytest.raises(fc.InputError, match="nothing to read"):
+        fc.Chain(fc.Embed(text=TEXT, model=model)).run(text=text)
+    texts = fc.Input("texts", list[str])
+    for chain in (
+        fc.Chain(fc.Each(texts, lambda item: fc.Embed(text=item, model=model))),
+        fc.Chain(fc.Answer(question="Who?", context=texts)),
+    ):
+        with pytest.raises(fc.InputError, match=r"texts\[1\]"):
+            chain.run(texts=["a", text])
     with pytest.raises(fc.NodeError, match="nothing to read"):
-        fc.Chain(fc.Summarize(text=TEXT)).run(text=text)
+        fc.Chain(fc.Embed(text=fc.Join(texts=[TEXT]), model=model)).run(text=text)
+    with pytest.raises(fc.InputError, match="no documents"):
+        fc.Chain(fc.Answer(question="Who?", context=texts)).run(texts=[])
+    assert model.sizes == []
     assert fc.Chain(fc.Summarize(text=TEXT, on_empty="skip")).run(text=text) == ""
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import ValidationError
 
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
+from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
 from flowchain.engine.listening import compile_listening_loop
@@ -39,6 +40,7 @@ class Executor:
         self.inputs = Inputs(self.plan)
         self._model_of = model_of
         self._steps = model_steps(self.plan)
+        self._documents = read_as_documents(scope)
         self._needs_loop = needs_loop(self.plan)
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
         self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
@@ -89,7 +91,11 @@ class Executor:
 
     def _bound(self, given: Mapping[str, Any], settings: Settings) -> list[Any]:
         values = self.inputs.bind(given)
-        return self.inputs.clean(values, settings.on_bad_text) if self._steps else values
+        if not self._steps:
+            return values
+        if self._documents:
+            refuse_empty(self._documents, dict(zip(self.inputs.names, values, strict=True)))
+        return self.inputs.clean(values, settings.on_bad_text)
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,75 @@
+"""Which inputs are read as documents as they come: those can be refused before anything runs where they hold nothing.
+
+A text that reaches a model by another way (a template, a function, a branch) is looked at by the program that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+from flowchain.errors import InputError
+from flowchain.graph.build import Scope
+from flowchain.nodes.control import Each, Item
+from flowchain.nodes.ref import Node
+from flowchain.nodes.tasks import TaskNode
+from flowchain.nodes.text import Input
+
+Read: TypeAlias = Literal["text", "texts", "each"]
+"""How an input is read: as a text, as a list of texts of one node, or item by item."""
+
+# Fields that hold what a model is to read; a model is not asked about nothing.
+_DOCUMENTS = frozenset({"text", "context", "question", "prompt"})
+
+
+def read_as_documents(scope: Scope) -> dict[str, Read]:
+    """Find the inputs that some node surely reads as they come, unless it says ``on_empty="skip"``."""
+    nodes = [node for _, node in scope.walk()]
+    if any(node.lazy_fields for node in nodes):
+        return {}  # what a branch reads may never be asked for
+    items = {node.item: node.items for node in nodes if isinstance(node, Each) and isinstance(node.items, Input)}
+    found: dict[str, Read] = {}
+    for node in nodes:
+        if isinstance(node, TaskNode) and getattr(node, "on_empty", "error") == "error":
+            for edge in node.edges:
+                source: Node[Any] = edge.source
+                if edge.field.partition("[")[0] not in _DOCUMENTS:
+                    continue
+                if isinstance(source, Item) and source in items:
+                    found[items[source].name] = "each"
+                elif isinstance(source, Input):
+                    found[source.name] = "texts" if edge.field == "context" else "text"
+    return found
+
+
+def refuse_empty(reads: Mapping[str, Read], given: Mapping[str, Any]) -> None:
+    """Refuse texts without words, and a list of no documents.
+
+    Raises:
+        InputError: naming the input and, in a list, the document.
+    """
+    for name, read in reads.items():
+        for where, index, text in _texts(name, given[name]):
+            if not text or text.isspace():
+                raise _empty(where, name, index, "an empty text")
+        if read == "texts" and isinstance(given[name], (list, tuple)) and not given[name]:
+            raise _empty(name, name, None, "no documents")
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
+    if isinstance(value, str):
+        yield name, None, value
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"{name}[{index}]", index, item) for index, item in enumerate(value) if isinstance(item, str))
+
+
+def _empty(where: str, name: str, index: int | None, got: str) -> InputError:
+    fix = 'Leave it out before the run, or set on_empty="skip" on the node that reads it.'
+    return InputError(
+        f"{where}: got {got}: there is nothing to read. {fix}",
+        field=name,
+        item=index,
+        got=got,
+        wanted="a text with words",
+        fix=fix,
+    )
