@@ -123,8 +123,11 @@ class Chain(Generic[T_co]):
         if quick is not None and inputs.keys() == self._input_names:
             return quick(inputs)  # type: ignore[no-any-return]
         given, settings = self._split(inputs)
+        executor = self._checked(settings)
+        if executor.plan.is_plain:  # over before a display could be drawn
+            return executor.run(given, settings)  # type: ignore[no-any-return]
         with self._shown(settings) as watched:
-            return self._checked(watched).run(given, watched)  # type: ignore[no-any-return]
+            return executor.run(given, watched)  # type: ignore[no-any-return]
 
     async def arun(self, **inputs: Any) -> T_co:
         """Do what ``run`` does, on the running event loop."""
