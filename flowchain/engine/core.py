@@ -194,7 +194,8 @@ class Core:
                 continue
             absent = [read for read in plan.steps[index].reads if values[read] is _EMPTY]
             failed = next((values[read] for read in plan.steps[index].reads if type(values[read]) is _Failed), None)
-            missing[index] = len(absent)
+            # A step that can't run waits for nothing: another operand that still comes must not start it.
+            missing[index] = 0 if failed is not None else len(absent)
             if failed is not None:
                 self._fail(frame, plan.steps[index], failed.error)
             elif absent:
