@@ -13,7 +13,9 @@ A model is any object with a ``name``, a ``window``, ``count`` and at least one 
         def generate(self, requests):
             return [TextReply(text=request.prompt, finish_reason="eos") for request in requests]
 
-Batching, retries, window checks and the journal come with it. Everything else below is optional: a model that can
+Batching, retries, window checks and the journal come with it. A method that raises fails for all of its batch, which is
+then searched for the guilty request; one that knows which request failed (a server's client) gives the exception in
+the place of that reply. Everything else below is optional: a model that can
 do more than the bare minimum says so by having the attribute.
 """
 

@@ -194,6 +194,8 @@ def _try(
     for index, reply in zip(batch, replies, strict=True):
         if isinstance(reply, Reply):
             outcomes[index] = (reply, None)
+        elif isinstance(reply, Exception):  # a server's client knows which request failed: nothing to search for
+            outcomes[index] = (None, reply)
         else:  # a user's own model may give anything
             got = f"{shown(reply)} ({type(reply).__name__})"
             wrong = ModelError(f"the model gave {got}, which is no reply", got=got, wanted="a Reply")
