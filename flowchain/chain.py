@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from flowchain.engine.settings import SETTING_NAMES, Settings
@@ -126,14 +127,15 @@ class Chain(Generic[T_co]):
         executor = self._checked(settings)
         if executor.plan.is_plain:  # over before a display could be drawn
             return executor.run(given, settings)  # type: ignore[no-any-return]
-        with self._shown(settings) as watched:
+        with self._shown(settings, given) as watched:
             return executor.run(given, watched)  # type: ignore[no-any-return]
 
     async def arun(self, **inputs: Any) -> T_co:
         """Do what ``run`` does, on the running event loop."""
         given, settings = self._split(inputs)
-        with self._shown(settings) as watched:
-            return await self._checked(watched).arun(given, watched)  # type: ignore[no-any-return]
+        executor = self._checked(settings)
+        with self._shown(settings, given) as watched:
+            return await executor.arun(given, watched)  # type: ignore[no-any-return]
 
     # A list is an iterable, too, and gives a list instead of an iterator: that is the meaning of these overloads.
     @overload
@@ -173,8 +175,9 @@ class Chain(Generic[T_co]):
             yield from chunk
 
     def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
-        with self._shown(settings) as watched:
-            yield from self._checked(watched).batch(rows, watched, on_error)
+        executor = self._checked(settings)
+        with self._shown(settings, {}) as watched:
+            yield from executor.batch(rows, watched, on_error)
 
     async def abatch(
         self,
@@ -185,20 +188,26 @@ class Chain(Generic[T_co]):
     ) -> AsyncIterator[T_co | Failure]:
         """Do what ``batch`` does, on the running event loop: an async iterator of values in row order."""
         self._check_on_error(on_error)
-        with self._shown(self._settings.changed(settings)) as watched:
-            async for value in self._checked(watched).abatch(rows, watched, on_error):
+        found = self._settings.changed(settings)
+        executor = self._checked(found)
+        with self._shown(found, {}) as watched:
+            async for value in executor.abatch(rows, watched, on_error):
                 yield value
 
     def stream(self, **inputs: Any) -> Iterator[Event]:
         """Run, and give the run's events as they happen, pieces of text included; the last but one has the value."""
         given, settings = self._split(inputs)
-        yield from self._checked(settings).stream(given, settings)
+        executor = self._checked(settings)
+        with self._shown(settings, given) as watched:
+            yield from executor.stream(given, watched)
 
     async def astream(self, **inputs: Any) -> AsyncIterator[Event]:
         """Do what ``stream`` does, on the running event loop."""
         given, settings = self._split(inputs)
-        async for event in self._checked(settings).astream(given, settings):
-            yield event
+        executor = self._checked(settings)
+        with self._shown(settings, given) as watched:
+            async for event in executor.astream(given, watched):
+                yield event
 
     def trace(self, **inputs: Any) -> Run[T_co]:
         """Run, and keep what happened: every node's value, every request with its reply, times and tokens."""
@@ -206,8 +215,9 @@ class Chain(Generic[T_co]):
 
         given, settings = self._split(inputs)
         recorder = Recorder(self.name, given)
-        with self._shown(settings.changed({"observers": (recorder,)})) as watched:
-            value = self._checked(watched).run(given, watched)
+        executor = self._checked(settings)
+        with self._shown(settings.changed({"observers": (recorder,)}), given) as watched:
+            value = executor.run(given, watched)
         return recorder.run(value)
 
     # ── written down and drawn ───────────────────────────────────────────────────────────────────────────────────
@@ -319,11 +329,22 @@ class Chain(Generic[T_co]):
 
         return {*TASKS, *self.nodes, *(name.rpartition("/")[2] for name in self.nodes)}
 
-    def _shown(self, settings: Settings) -> Any:
-        """Give the settings with a progress display among the observers, where one is wanted."""
+    def _shown(self, settings: Settings, inputs: Mapping[str, Any]) -> AbstractContextManager[Settings]:
+        """Give the settings with a progress display among the observers, and a store that notes the run."""
         from flowchain.observe.progress import watching
 
-        return watching(settings)
+        return watching(settings) if settings.store is None else self._recorded(settings, inputs)
+
+    @contextmanager
+    def _recorded(self, settings: Settings, inputs: Mapping[str, Any]) -> Generator[Settings, None, None]:
+        from flowchain.observe.progress import watching
+        from flowchain.store.recording import recording
+
+        with (
+            recording(settings.store, self.name, self.to_json, inputs) as store,
+            watching(settings.changed({"store": store})) as watched,
+        ):
+            yield watched
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:

@@ -281,6 +281,24 @@ def test_a_store_gives_back_what_was_finished(tmp_path: Path) -> None:
     first = chain.batch(rows, store=store)
     assert chain.batch(rows, store=store) == first
     assert sum(model.sizes) == len(rows)
+    assert [run.outcome for run in store.runs()] == ["done", "done"]
+
+
+def test_a_store_keeps_what_every_kind_of_run_came_to(tmp_path: Path) -> None:
+    store = fc.Store(tmp_path / "work.db")
+    chain = fc.Chain(fc.Summarize(text=TEXT, max_tokens=3))
+    chain.run(text="Ada wrote it. Nobody knew.", store=store)
+    asyncio.run(chain.arun(text="Ada wrote it. Nobody knew.", store=store))
+    chain.trace(text="Ada wrote it. Nobody knew.", store=store)
+    list(chain.stream(text="Ada wrote it. Nobody knew.", store=store))
+    next(chain.stream(text="Ada wrote it. Nobody knew.", store=store))
+    with pytest.raises(fc.InputError):
+        chain.run(text=" ", store=store)
+    assert [run.outcome for run in store.runs()] == ["done"] * 4 + ["cancelled", "failed"]
+    assert store.failures(store.runs()[-1].id)
+    assert chain.run(text="Ada wrote it. Nobody knew.", store=store.replay()) == "Ada wrote it."
+    with pytest.raises(fc.StoreError, match="no reply to this summarize request"):
+        chain.run(text="Another text. With more words.", store=store.replay())
 
 
 def test_an_answer_points_home_through_summaries_and_joins() -> None:

@@ -45,6 +45,8 @@ class Job(NamedTuple):
     deliver: Deliver
     is_dropped: Callable[[], bool]
     wants_pieces: bool = False
+    record: Callable[[Sequence[tuple[Any, Reply]]], None] | None = None
+    """Makes replies durable, by the sender's marks, before the next batch is cut; raises where it can't."""
 
 
 _batch_numbers = itertools.count()
@@ -83,14 +85,29 @@ class Line:
             call, [job.request for job in batch], is_whole=is_whole, on_halved=self._remember_limit
         )
         number = next(_batch_numbers)
-        by_sender: dict[Deliver, list[tuple[Any, Outcome]]] = {}
+        by_sender: dict[Deliver, list[tuple[Job, Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
-            by_sender.setdefault(job.deliver, []).append((job.token, outcome))
+            by_sender.setdefault(job.deliver, []).append((job, outcome))
         for deliver, found in by_sender.items():
-            deliver(Done(number, found))
+            deliver(Done(number, _recorded(found)))
 
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)
+
+
+def _recorded(found: list[tuple[Job, Outcome]]) -> list[tuple[Any, Outcome]]:
+    """Make a sender's replies durable; what can't be is no reply.
+
+    Here and not in the sender's own thread, which may be busy: the next batch must not begin while this one could
+    still be lost, so that a crash repeats one batch at most.
+    """
+    record = found[0][0].record
+    if record is not None:
+        try:
+            record([(job.token, reply) for job, (reply, _) in found if reply is not None])
+        except Exception as error:
+            return [(job.token, (None, error)) for job, _ in found]
+    return [(job.token, outcome) for job, outcome in found]
 
 
 class Host:

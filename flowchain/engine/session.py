@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import heapq
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowchain.engine.core import Core, Frame, Pending, Task
@@ -65,6 +65,7 @@ class Session:
         self._started: dict[tuple[int, int], float] = {}
         self._due: list[tuple[float, int, Pending]] = []
         self._fingerprints: dict[int, str] = {}
+        self._journal_error: Exception | None = None
         self._is_over = False
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,8 +127,9 @@ class Session:
                 pending.request,
                 pending,
                 self._deliver,
-                functools.partial(getattr, pending, "is_dropped"),
+                functools.partial(self._is_dropped, pending),
                 bool(self._observers),
+                self._record if self.settings.store is not None else None,
             )
             jobs.setdefault(id(model), []).append(job)
         for line, waiting in jobs.items():
@@ -162,19 +164,16 @@ class Session:
         return Asked(pending.request, self._fingerprints[id(model)])
 
     def receive(self, done: Done | Piece) -> None:
-        """Take what a model brought: first into the journal, then to those who asked.
+        """Take what a model brought, to those who asked; the journal has it already.
 
         Raises:
             StoreError: the journal can't be written; nothing more is asked of any model.
         """
+        if self._journal_error is not None:
+            raise self._journal_error
         if isinstance(done, Piece):
             self._tell_text(done.token, done.text)
             return
-        store = self.settings.store
-        if store is not None:
-            answered = [(self._asked(pending), reply) for pending, (reply, _) in done.outcomes if reply is not None]
-            if answered:
-                store.record(answered)
         for pending, (reply, error) in done.outcomes:
             if error is not None and not pending.is_dropped:
                 wait_s = self.settings.retry.wait_s(error, attempt=pending.attempt, chance=self.world.chance())
@@ -184,6 +183,21 @@ class Session:
             if not pending.is_dropped:
                 self._tell_reply(pending, done.batch, reply, error)
             self.core.deliver(pending, reply, error)
+
+    def _record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
+        """Write replies into the journal; called in the thread that serves the model."""
+        store = self.settings.store
+        if store is None or not answered:
+            return
+        try:
+            store.record([(self._asked(pending), reply) for pending, reply in answered])
+        except Exception as error:
+            self._journal_error = error
+            raise
+
+    def _is_dropped(self, pending: Pending) -> bool:
+        """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
+        return pending.is_dropped or self._journal_error is not None
 
     def _wait(self, pending: Pending, wait_s: float, error: Exception) -> None:
         pending.attempt += 1
