@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from pydantic import ValidationError
-
-from flowchain.engine.failure import CAUGHT, at_item, node_error, told, wrong_value
+from flowchain.engine.failure import CAUGHT, at_item, node_error, told
 from flowchain.engine.plan import Plan, Step
 
 Loop = Callable[[list[Any]], Any]
@@ -190,15 +188,18 @@ def _column(
             values.append(None)
             if not operands:
                 work = (call() for _ in iterators[0])
-    if errors:
-        return values, errors
-    try:
-        check(values)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            index = int(detail["loc"][0])
-            if index not in errors:
-                errors[index] = wrong_value(step.name, step.node.value_type, values[index], error)
+    if not errors:
+        try:
+            check(values)
+            return values, errors
+        except CAUGHT:
+            pass  # found again, row by row: a validator of the user's own may raise anything, and names no row
+    for index, value in enumerate(values):
+        if index not in errors:
+            try:
+                step.validate(value)
+            except CAUGHT as error:
+                errors[index] = _told(step, value, error)
     return values, errors
 
 

@@ -23,12 +23,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from flowchain.engine.columns import compile_loop, given_slots
 from flowchain.engine.control import work_of
 from flowchain.engine.effects import Children, Demand, Effect, Wait, Work
-from flowchain.engine.failure import CAUGHT, at_item, node_error, wrong_value
+from flowchain.engine.failure import CAUGHT, at_item, node_error, told
 from flowchain.engine.plan import Plan, Step
 from flowchain.records import Reply, Request
 
@@ -224,8 +222,8 @@ class Core:
     def _succeed(self, frame: Frame, step: Step, value: Any) -> None:
         try:
             step.validate(value)
-        except ValidationError as error:
-            self._fail(frame, step, wrong_value(step.name, step.node.value_type, value, error))
+        except CAUGHT as error:  # a validator of the user's own may raise anything
+            self._fail(frame, step, told(step.name, step.node.value_type, value, error))
             return
         if self._on_step is not None:
             self._on_step(frame, step, True, value, None)

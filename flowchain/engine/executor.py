@@ -8,8 +8,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from pydantic import ValidationError
-
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
@@ -58,7 +56,7 @@ class Executor:
             value = given[name]
             try:
                 validate(value)
-            except ValidationError:
+            except Exception:
                 self.inputs.bind(given)
             return loop([value])
 
@@ -171,7 +169,7 @@ class Executor:
             is_exact = sum(map(len, chunk)) == count * len(names)
             for validate, column in zip(self.inputs.column_validators, columns, strict=True):
                 validate(column)
-        except (KeyError, TypeError, ValidationError):
+        except Exception:  # whatever a row, or a validator of the user's own, may raise: told row by row
             is_exact = False
         else:
             if is_exact:

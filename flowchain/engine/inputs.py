@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from flowchain.engine.plan import Plan
 from flowchain.errors import InputError, shown
 from flowchain.nodes.function import strict_validator
+from flowchain.nodes.text import Input
 from flowchain.nodes.types import describe
 
 
@@ -36,7 +37,7 @@ class Inputs:
                 value = given[name]
                 validate(value)
                 values.append(value)
-        except (KeyError, ValidationError):
+        except Exception:  # a validator of the user's own may raise anything
             return self._explain(given)
         if len(given) != len(values):
             return self._explain(given)
@@ -60,11 +61,10 @@ class Inputs:
             try:
                 validate(value)
             except ValidationError as error:
-                detail = error.errors(include_url=False)[0]
-                where = "".join(f"[{part!r}]" for part in detail["loc"])
-                got = f"{shown(value)} ({type(value).__name__})"
-                text = f"{node.name}{where}: got {got}, wanted {describe(node.type)}. {_hint(value, node.type)}"
-                problems.append((node.name, text))
+                where = "".join(f"[{part!r}]" for part in error.errors(include_url=False)[0]["loc"])
+                problems.append((node.name, _finding(node, where, value, _hint(value, node.type))))
+            except Exception as error:
+                problems.append((node.name, _finding(node, "", value, f"{type(error).__name__}: {error}")))
         for name in unknown:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the inputs are {', '.join(self.names) or '(none)'}"
@@ -84,6 +84,10 @@ class Inputs:
         return [
             _clean(name, value, None, on_bad_text == "replace") for name, value in zip(self.names, values, strict=True)
         ]
+
+
+def _finding(node: Input[Any], where: str, value: object, hint: str) -> str:
+    return f"{node.name}{where}: got {shown(value)} ({type(value).__name__}), wanted {describe(node.type)}. {hint}"
 
 
 def _hint(value: Any, wanted: Any) -> str:
