@@ -1,8 +1,11 @@
-"""Generated chains, rows and failures: the engine gives what plain recursion gives, and asks no more than it must."""
+"""Drawn chains, rows, orders and failures: the engine gives what recursion gives, and asks no more than it must."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,212 +13,195 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.records import SummaryReply
+from flowchain.events import ReplyReceived, RequestRetried, RequestSent
+from flowchain.testing import FakeModel, SimulatedWorld
+from tests.engine.drawn import ROWS, chains, failing, fragile, marked, models
 from tests.naive import value_of
 
-
-class Marker:
-    """Puts a text's end between angle brackets; fails on poison."""
-
-    name, window, fingerprint = "marker", None, "marker"
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-
-    def count(self, text: str) -> int:
-        return len(text)
-
-    def summarize(self, requests: Any) -> list[SummaryReply]:
-        self.batches.append([request.text for request in requests])
-        for request in requests:
-            if "poison" in request.text:
-                raise ValueError(request.text)
-        return [SummaryReply(text=f"<{request.text[-20:]}>") for request in requests]
+FAILED = "failed"
 
 
-@fc.node
-def wrap(text: str) -> str:
-    return f"({text[-20:]})"
-
-
-@fc.node
-def pair(left: str, right: str) -> str:
-    return f"{left[-10:]}|{right[-10:]}"
-
-
-@fc.node
-def words(text: str) -> list[str]:
-    return [text[index : index + 3] or "-" for index in range(0, min(len(text), 12), 3)]
-
-
-@fc.node
-def size(text: str) -> str:
-    return "long" if len(text) > 8 else "short"
-
-
-@fc.node
-def is_long(text: str) -> bool:
-    return len(text) > 14
-
-
-@fc.node
-def fragile(text: str) -> str:
-    if "poison" in text:
-        raise ValueError(text)
-    return text
-
-
-@st.composite
-def chains(draw: st.DrawFn, model: Any, depth: int = 2, known: tuple[Any, ...] = ()) -> Any:
-    """Draw a node of str that reads nodes drawn before it."""
-    nodes: list[Any] = list(known)
-    for _ in range(draw(st.integers(1, 5))):
-        kinds = ["wrap", "pair", "join", "ask", "fragile"] + ["each", "repeat", "choose", "fallback"] * (depth > 0)
-        kind = draw(st.sampled_from(kinds))
-        one, two = draw(st.sampled_from(nodes)), draw(st.sampled_from(nodes))
-
-        def body(item: Any, nodes: tuple[Any, ...] = tuple(nodes)) -> Any:
-            return draw(chains(model, depth - 1, (*nodes, item, item)))
-
-        if kind == "wrap":
-            nodes.append(wrap(text=one))
-        elif kind == "pair":
-            nodes.append(pair(left=one, right=two))
-        elif kind == "join":
-            nodes.append(fc.Join(texts=[one, "+", two], separator=""))
-        elif kind == "ask":
-            nodes.append(fc.Summarize(text=fc.Join(texts=[one, "."], separator=""), model=model))
-        elif kind == "fragile":
-            nodes.append(fragile(text=one))
-        elif kind == "each":
-            nodes.append(fc.Join(texts=fc.Each(words(text=one), body), separator=","))
-        elif kind == "repeat":
-            until = draw(st.sampled_from([None, lambda state: is_long(text=state)]))
-            nodes.append(fc.Repeat(one, body, until=until, max_steps=draw(st.integers(1, 4))))
-        elif kind == "choose":
-            nodes.append(fc.Choose(size(text=one), {"long": two}, default=wrap(text=one)))
-        else:
-            nodes.append(fc.Fallback(fragile(text=one), two, "reserve"))
-    return nodes[-1]
-
-
-def outcome(work: Any) -> Any:
+def outcome(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Exception:
-        return "failed"
+        return FAILED
+
+
+def expected_of(output: Any, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    return [outcome(lambda row=row: value_of(output, row, marked)) for row in rows]
+
+
+def told(values: Any) -> list[Any]:
+    return [FAILED if isinstance(value, fc.Failure) else value for value in values]
 
 
 @given(st.data())
 def test_any_chain_gives_what_recursion_gives(data: st.DataObject) -> None:
-    model = Marker()
-    text = fc.Input("text", str)
-    output = data.draw(chains(model, 2, (text,)))
+    output = data.draw(chains(models()))
     chain = fc.Chain(output)
-    rows = [{"text": row} for row in data.draw(st.lists(st.sampled_from(["a", "some words", "poison"]), max_size=4))]
-    expected = [outcome(lambda row=row: value_of(output, row)) for row in rows]
+    rows = data.draw(st.lists(rows_of(chain), max_size=4))
+    expected = expected_of(output, rows)
     found = chain.batch(rows, on_error="keep", concurrency=data.draw(st.sampled_from([1, 3, 256])))
-    assert [("failed" if isinstance(value, fc.Failure) else value) for value in found] == expected
+    assert told(found) == expected
     for row, value in zip(rows, expected, strict=True):
         assert outcome(lambda row=row: chain.run(**row)) == value
+        assert outcome(lambda row=row: chain.trace(**row).value) == value
         assert outcome(lambda row=row: asyncio.run(chain.arun(**row))) == value
 
 
-@given(st.lists(st.sampled_from(["fine", "good", "poison"]), max_size=40))
-def test_one_bad_row_costs_only_itself(texts: list[str]) -> None:
-    model = Marker()
-    chain = fc.Chain(fc.Summarize(text=fc.Input("text", str), model=model))
-    found = chain.batch([{"text": text} for text in texts], on_error="keep")
-    for index, (text, value) in enumerate(zip(texts, found, strict=True)):
-        if text == "poison":
-            assert isinstance(value, fc.Failure)
-            assert value.index == index
-            assert isinstance(value.error, fc.NodeError)
-        else:
-            assert value == f"<{text}>"
+def rows_of(chain: fc.Chain[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return ROWS.map(lambda row: {name: row[name] for name in chain.inputs})
 
 
-def test_what_waits_for_one_model_goes_as_one_batch() -> None:
-    """Requests of two nodes, of map items and of rows stand in one line."""
-    model = Marker()
-    texts = fc.Input("texts", list[str])
-    each = fc.Each(texts, lambda text: fc.Summarize(text=text, model=model))
-    other = fc.Summarize(text=fc.Join(texts=texts), model=model)
-    chain = fc.Chain(fc.Join(texts=[fc.Join(texts=each), other]))
-    chain.batch([{"texts": ["a", "b"]}, {"texts": ["c"]}, {"texts": ["d", "e", "f"]}])
-    assert [len(batch) for batch in model.batches] == [9]
+class Story:
+    """What happened to each request of a run, by its number."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[int] = Counter()
+        self.replied: Counter[int] = Counter()
+        self.retried: Counter[int] = Counter()
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, RequestSent):
+            self.sent[event.number] += 1
+        elif isinstance(event, ReplyReceived):
+            self.replied[event.number] += 1
+        elif isinstance(event, RequestRetried):
+            self.retried[event.number] += 1
 
 
-def test_a_lone_guilty_request_is_found_by_halves() -> None:
-    model = Marker()
-    chain = fc.Chain(fc.Summarize(text=fc.Input("text", str), model=model))
-    rows = [{"text": "poison" if index == 77 else f"row {index}"} for index in range(128)]
-    found = chain.batch(rows, on_error="keep")
-    assert [index for index, value in enumerate(found) if isinstance(value, fc.Failure)] == [77]
-    assert len(model.batches) - 1 <= 7 + 1
+@st.composite
+def worlds(draw: st.DrawFn) -> SimulatedWorld:
+    """Draw how long calls take, and so in which order they end."""
+    durations = draw(st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.0]), min_size=1, max_size=12))
+    spent = iter(durations * 1_000)
+    return SimulatedWorld(seconds=lambda requests: next(spent), rows=draw(st.sampled_from([1, 2, 128])))
 
 
-def test_a_failed_run_names_the_node_and_keeps_the_cause() -> None:
-    chain = fc.Chain(fragile(text=fc.Input("text", str), name="careful"))
-    with pytest.raises(fc.NodeError, match="careful") as caught:
-        chain.run(text="poison")
-    assert caught.value.node == "careful"
-    assert isinstance(caught.value.__cause__, ValueError)
+@given(st.data())
+def test_whatever_the_order_of_completions_the_values_are_the_same(data: st.DataObject) -> None:
+    asked = models()
+    output = data.draw(chains(asked))
+    chain = fc.Chain(output)
+    rows = data.draw(st.lists(rows_of(chain), max_size=4))
+    story = Story()
+    settings = fc.Settings(observers=(story,), concurrency=data.draw(st.sampled_from([1, 2, 256])))
+    values = list(data.draw(worlds()).batch(chain, rows, settings))
+    assert told(values) == expected_of(output, rows)
+    assert [value.index for value in values if isinstance(value, fc.Failure)] == [
+        index for index, value in enumerate(told(values)) if value == FAILED
+    ]
+    # A request is answered once, and none that was not sent; those of rows that failed may go unanswered.
+    answered = Counter(id(request) for model in asked for request in model.answered)
+    assert all(count == 1 for count in answered.values())
+    assert sum(answered.values()) <= len(story.sent)
+    assert all(count == 1 for count in story.sent.values())
+    assert all(count == 1 for count in story.replied.values())
+    if FAILED not in told(values) and not any(failing(request) for model in asked for request in _all(model)):
+        assert story.replied.keys() == story.sent.keys()
+        assert Counter(id(request) for model in asked for request in _all(model)) == answered
 
 
-@pytest.mark.parametrize("ending", [SystemExit(3), StopIteration("x"), GeneratorExit(), KeyError("k")])
-def test_whatever_a_function_raises_is_told(ending: BaseException) -> None:
-    @fc.node
-    def end(text: str) -> str:
-        raise ending
-
-    text = fc.Input("text", str)
-    for node in (end(text=text), fc.Join(texts=fc.Each(fc.Input("texts", list[str]), lambda item: end(text=item)))):
-        chain = fc.Chain(node)
-        row = {name: ["a"] if name == "texts" else "a" for name in chain.inputs}
-        with pytest.raises(fc.NodeError):
-            chain.run(**row)
-        with pytest.raises(fc.NodeError):
-            chain.batch([row])
+def _all(model: FakeModel) -> list[Any]:
+    return [request for batch in model.batches for request in batch]
 
 
-def test_a_value_of_the_wrong_type_is_refused_where_it_arises() -> None:
-    @fc.node
-    def wrong(text: str) -> int:
-        return text  # type: ignore[return-value]
+@given(st.data())
+def test_what_may_pass_is_asked_again_and_nothing_is_asked_without_need(data: st.DataObject) -> None:
+    """Calls are lost at drawn moments: each request is seen once more than it was retried, and no value changes."""
+    losses = iter(data.draw(st.lists(st.booleans(), max_size=20)))
+    model = FakeModel(
+        summarize=lambda request: marked(request.text),
+        fails=lambda request: ConnectionError("lost") if next(losses, False) else None,
+    )
+    story = Story()
+    output = data.draw(chains([model], 1).filter(lambda output: "poi" not in repr(output)))
+    chain = fc.Chain(output)
+    row = data.draw(rows_of(chain).filter(lambda row: "poi" not in repr(row)))
+    retry = fc.Retry(attempts=100, longest_wait_s=data.draw(st.sampled_from([0.5, 3.0, 60.0])))
+    world = data.draw(worlds())
+    values = list(world.batch(chain, [row, row], fc.Settings(observers=(story,), retry=retry)))
+    assert told(values) == expected_of(output, [row, row])
+    if FAILED in told(values):
+        return
+    assert story.replied.keys() == story.sent.keys()
+    assert len(_all(model)) == len(story.sent) + story.retried.total()
+    assert len(model.answered) == len(story.sent)
 
-    with pytest.raises(fc.NodeError, match="declares int"):
-        fc.Chain(wrong(text=fc.Input("text", str))).run(text="5")
+
+@given(st.data())
+def test_a_run_that_is_left_asks_nothing_more(data: st.DataObject) -> None:
+    """Only a call that was under way when the run was left may still end; what stood in line is dropped."""
+    asked = models()
+    chain = fc.Chain(data.draw(chains(asked)))
+    rows = data.draw(st.lists(rows_of(chain), min_size=1, max_size=4))
+    world = data.draw(worlds())
+    before = threading.active_count()
+    sent: list[Any] = []
+    values = world.batch(chain, rows, fc.Settings(concurrency=2, observers=(sent.append,)))
+    for _ in range(data.draw(st.integers(1, 2))):
+        next(values, None)
+    values.close()  # type: ignore[attr-defined]
+    left = {id(event.request) for event in sent if isinstance(event, RequestSent)}
+    counts = [len(model.batches) for model in asked]
+    assert told(world.batch(chain, rows[:1])) == expected_of(chain.output, rows[:1])
+    for model, count in zip(asked, counts, strict=True):
+        late = [batch for batch in model.batches[count:] if any(id(request) in left for request in batch)]
+        assert len(late) <= 1 or any(failing(request) for request in late[0])
+    assert threading.active_count() == before
 
 
-def test_a_function_runs_once_however_many_read_it() -> None:
-    r"""
-        a ── b ── d
-         \        /
-          c ─────
+@given(st.floats(0.1, 30.0), st.integers(1, 8))
+def test_a_timeout_ends_a_run_at_its_time(timeout: float, seconds: int) -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Repeat(fc.Input("text", str), lambda text: fc.Summarize(text=text, model=model), max_steps=5))
+    world = SimulatedWorld(seconds=lambda requests: seconds)
+    values = world.batch(chain, [{"text": "a"}], fc.Settings(timeout=timeout))
+    if timeout > 5 * seconds:
+        assert list(values) == ["a"]
+        assert world.now() == 5 * seconds
+    else:
+        with pytest.raises(TimeoutError):
+            list(values)
+        assert world.now() == timeout
+
+
+def test_waiting_for_a_retry_takes_no_time_of_ours() -> None:
+    """The waits double from half a second: 0.5 + 1 + 2 + 4, less a quarter by jitter of one half at chance one half."""
+    model = FakeModel(fails=lambda request: ConnectionError("lost"))
+    world = SimulatedWorld(seconds=lambda requests: 0.0)
+    (found,) = world.batch(fc.Chain(fc.Summarize(text="a", model=model)), [{}])
+    assert isinstance(found, fc.Failure)
+    assert isinstance(found.error.__cause__, ConnectionError)
+    assert world.now() == 7.5 * 0.75
+    assert len(model.batches) == 5
+
+
+def test_a_step_that_can_not_run_is_not_started_by_what_else_it_reads() -> None:
     """
-    calls: list[str] = []
+        careful (fails) ──┬──▶ spy ──▶ way 2 of the fallback
+        summary (later) ──┘
+    """
+    seen: list[Any] = []
 
     @fc.node
-    def a(text: str) -> str:
-        calls.append(text)
-        return text
+    def spy(text: str, other: str) -> str:
+        seen.append(text)
+        return "spied"
 
-    first = a(text=fc.Input("text", str))
-    assert fc.Chain(pair(left=wrap(text=first), right=wrap(text=first))).run(text="x") == "(x)|(x)"
-    assert calls == ["x"]
-
-
-def test_a_branch_that_is_not_chosen_does_not_run() -> None:
-    model = Marker()
     text = fc.Input("text", str)
-    chain = fc.Chain(fc.Choose(size(text=text), {"long": fc.Summarize(text=text, model=model)}, default="short one"))
-    assert chain.run(text="a") == "short one"
-    assert model.batches == []
+    careful, summary = fragile(text=text), fc.Summarize(text=text, model=FakeModel())
+    chosen = fc.Fallback(careful, spy(text=careful, other=summary), "reserve")
+    chain = fc.Chain(fc.Join(texts=[summary, chosen], separator=" "))
+    assert list(SimulatedWorld().batch(chain, [{"text": "poi"}])) == ["poi reserve"]
+    assert seen == []
 
 
-def test_a_loop_of_ten_thousand_steps_runs_flat() -> None:
-    model = Marker()
-    loop = fc.Repeat(fc.Input("text", str), lambda text: fc.Summarize(text=text, model=model), max_steps=10_000)
-    assert fc.Chain(loop).run(text="x").startswith("<")
-    assert len(model.batches) == 10_000
+def test_a_servers_wish_is_heeded() -> None:
+    busy = fc.ServerError("busy", status=429, is_transient=True, retry_after_s=17.0)
+    errors = iter([busy, None])
+    world = SimulatedWorld(seconds=lambda requests: 0.0)
+    chain = fc.Chain(fc.Summarize(text="a", model=FakeModel(fails=lambda request: next(errors))))
+    assert list(world.batch(chain, [{}])) == ["a"]
+    assert world.now() == 17.0
