@@ -25,7 +25,7 @@ def test_the_language_reference_answers() -> None:
         ("three", "There are [three] basic sequence types", "typesseq"),
         ("objects", "*Names* refer to [objects].", "execmodel"),
         ("one", "It selects exactly [one] of the suites", "compound"),
-        ('a "NameError"', 'When a name is not found at all, [a "NameError"] exception is raised.', "execmodel"),
+        ("NameError", 'When a name is not found at all, a "[NameError]" exception is raised.', "execmodel"),
         ("pattern matching", "The match statement is used for [pattern matching].", "compound"),
     ]:
         assert re.search(
