@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from flowchain.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from bs4.element import Tag
 
 
 class Document(BaseModel):
@@ -77,6 +82,14 @@ def _joined(parts: Iterable[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 _BETWEEN = "\n\n"
+# Unicode's own marks of a line and of a paragraph.
+_LINE, _BLOCK = "\u2028", "\u2029"
+# HTML: what is never shown, what stands around an element's text, and blanks (a no-break space is none).
+_HIDDEN = frozenset({"script", "style", "template", "noscript", "head", "title"})
+_BLOCKS = """address article aside blockquote body caption dd details div dl dt fieldset figcaption figure footer form
+h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table tr ul""".split()
+_AROUND = {**dict.fromkeys(_BLOCKS, _BLOCK), "br": _LINE, "td": " ", "th": " "}
+_BLANKS = re.compile("[ \t\n\r\f]+")
 
 
 def _decoded(file: Path) -> str:
@@ -95,11 +108,32 @@ def _plain(file: Path) -> list[str]:
 def _html(file: Path) -> list[str]:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(_decoded(file), "html.parser")
-    for hidden in soup(["script", "style", "template", "noscript", "head", "title"]):
-        hidden.decompose()
-    blocks = (line.strip() for line in soup.get_text("\n").splitlines())
-    return ["\n".join(block for block in blocks if block)]
+    # Line ends of the source are blanks; what ends a line or a paragraph has marks of its own.
+    text = "".join(_seen(BeautifulSoup(_decoded(file), "html.parser")))
+    blocks = (_BLANKS.sub(" ", block) for block in text.split(_BLOCK))
+    lines = ("\n".join(line.strip(" ") for line in block.split(_LINE)).strip() for block in blocks)
+    return [_BETWEEN.join(line for line in lines if line)]
+
+
+def _seen(root: Tag) -> Iterator[str]:
+    """Give the texts that a browser would show; a loop, since pages nest as deep as their authors forget to close."""
+    from bs4.element import NavigableString, Tag
+
+    stack: list[tuple[Any, bool]] = [(root, False)]
+    while stack:
+        element, is_kept = stack.pop()
+        if isinstance(element, Tag):
+            name = element.name
+            if name in _HIDDEN:
+                continue
+            around = _AROUND.get(name, "")
+            is_kept = is_kept or name == "pre"
+            yield around
+            if element.contents:
+                stack.append((around, False))
+                stack.extend((child, is_kept) for child in reversed(element.contents))
+        elif type(element) in (str, NavigableString):  # comments and the like are classes of their own
+            yield element.replace("\n", _LINE) if is_kept else element
 
 
 def _pdf(file: Path) -> list[str]:
