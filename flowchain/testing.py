@@ -280,7 +280,7 @@ class SimulatedWorld:
 
     def _begin_calls(self) -> None:
         for line in self._lines.values():
-            if len(line.waiting) and not line.is_busy:
+            while len(line.waiting) and not line.is_busy:
                 batch = line.waiting.take()
                 if batch:
                     line.is_busy = True
