@@ -44,19 +44,20 @@ def show(console: Console, question: str, span: fc.AnswerSpan, names: list[str],
     """Print an answer, the sentence it stands in with the answer marked, and where that is."""
     console.print(Text(question, style="bold"))
     console.print(Text.assemble("  ", (one_line(span.text), "green"), (f" (score {span.score:.2f})", "dim")))
-    sentence, place = Text(one_line(span.evidence)), "written by the model, so it has no place"
+    sentence, place = Text(one_line(span.evidence)), "written by the model"
     if span.source is not None:
         number, start, end = span.source.document, span.source.start, span.source.end
-        document = documents[number]
-        assert document[start:end] == span.text
-        place = f"{names[number]}, characters {start:,}–{end:,}"
-        length = len(span.evidence)
-        # -1 where sentences of a summary, which stand apart in the document, are the evidence.
-        at = document.find(span.evidence, max(0, end - length), start + length)
-        if at >= 0:
-            before, after = one_line(document[at:start]), one_line(document[end : at + length])
-            marked = span.text if console.is_terminal else f"[{span.text}]"
-            sentence = Text.assemble(before, (one_line(marked), "bold green"), after)
+        document, length = documents[number], len(span.evidence)
+        # A model that summarises in words of its own leaves a place in its summary alone.
+        place = f"the summary of {names[number]}"
+        if document[start:end] == span.text:
+            place = f"{names[number]}, characters {start:,}–{end:,}"
+            # -1 where the evidence is sentences of a summary, which stand apart in the document.
+            at = document.find(span.evidence, max(0, end - length), start + length)
+            if at >= 0:
+                before, after = one_line(document[at:start]), one_line(document[end : at + length])
+                marked = span.text if console.is_terminal else f"[{span.text}]"
+                sentence = Text.assemble(before, (one_line(marked), "bold green"), after)
     console.print(Text.assemble("  “", sentence, "”"))
     console.print(Text(f"  {place}", style="dim"))
     console.print()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import flowchain as fc
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "long_document_qa.py"
 
@@ -41,3 +48,19 @@ def test_files_answer(tmp_path: Path) -> None:
     shown = output(str(tmp_path / "a.txt"), str(tmp_path / "b.html"), "-q", "When was the engine built?")
     assert "  1871 (" in shown
     assert "a.txt, characters 24–28" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "evidence", "shown"),
+    [
+        (fc.Source(document=0, start=9, end=13), "Built in 1871.", "  “Built in [1871].”\n  a.txt, characters 9–13\n"),
+        (fc.Source(document=0, start=2, end=6), "In 1871, it says.", "  “In 1871, it says.”\n  the summary of a.txt\n"),
+        (None, "", "  “”\n  written by the model\n"),
+    ],
+)
+def test_a_place_is_shown_for_what_it_is(source: fc.Source | None, evidence: str, shown: str) -> None:
+    written = io.StringIO()
+    span = fc.AnswerSpan(text="1871", score=0.5, evidence=evidence, source=source)
+    show = runpy.run_path(str(EXAMPLE))["show"]
+    show(Console(file=written), "When?", span, ["a.txt"], ["Built in 1871. It was large."])
+    assert written.getvalue() == f"When?\n  1871 (score 0.50)\n{shown}\n"
