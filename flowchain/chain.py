@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
     from flowchain.engine.executor import Executor
+    from flowchain.engine.preview import Preview
     from flowchain.events import Event
     from flowchain.graph.build import Scope
     from flowchain.graph.check import Report
@@ -219,6 +220,21 @@ class Chain(Generic[T_co]):
         with self._shown(settings.changed({"observers": (recorder,)}), given) as watched:
             value = executor.run(given, watched)
         return recorder.run(value)
+
+    def prompts(self, **inputs: Any) -> list[Preview]:
+        """Give the requests that ``run`` would send for these inputs: text and tokens, without asking a model.
+
+        What depends on a reply is shown as a hole, ``⟨summarize_1, at most 200 tokens⟩``, and marked as not exact.
+
+        >>> import flowchain as fc
+        >>> topic = fc.Input("topic", str)
+        >>> prompt = fc.PromptTemplate("Briefly: {topic}", values={"topic": topic})
+        >>> [preview] = fc.Chain(fc.Summarize(text=prompt)).prompts(topic="rain")
+        >>> preview.text, preview.tokens, preview.is_exact
+        ('Briefly: rain', 2, True)
+        """
+        given, settings = self._split(inputs)
+        return self._checked(settings).prompts(given, settings)
 
     # ── written down and drawn ───────────────────────────────────────────────────────────────────────────────────
 

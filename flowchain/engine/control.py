@@ -82,8 +82,16 @@ def tail(text: str, words: int) -> str:
 
 
 def _choose(step: Step, values: tuple[Any, ...]) -> Work:
+    return (yield from _take(chosen_way(step, step.call(*values))))
+
+
+def chosen_way(step: Step, on: Any) -> int | Constant:
+    """Give the way of a Choose for the value it decides by.
+
+    Raises:
+        NodeError: no case for it and no default.
+    """
     choose: Choose[Any] = step.node  # type: ignore[assignment]
-    on = step.call(*values)
     key = on.label if isinstance(on, Classification) else on
     cases = list(choose.cases)
     # By type as well: True and 1 are equal as keys.
@@ -99,8 +107,7 @@ def _choose(step: Step, values: tuple[Any, ...]) -> Work:
             wanted=", ".join(map(shown, cases)),
             fix="Add the case, or give default=….",
         )
-    way = step.ways[found[0] if found else -1]
-    return (yield from _take(way))
+    return step.ways[found[0] if found else -1]
 
 
 def _take(way: int | Constant) -> Work:

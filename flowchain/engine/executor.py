@@ -14,6 +14,7 @@ from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
 from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Step, compile_plan
+from flowchain.engine.preview import Preview, preview
 from flowchain.engine.schedule import Pause, Row
 from flowchain.engine.session import model_steps, needs_loop
 from flowchain.engine.settings import Settings
@@ -94,6 +95,10 @@ class Executor:
         if self._documents:
             refuse_empty(self._documents, dict(zip(self.inputs.names, values, strict=True)))
         return self.inputs.clean(values, settings.on_bad_text)
+
+    def prompts(self, given: Mapping[str, Any], settings: Settings) -> list[Preview]:
+        """Give the requests that a run would send."""
+        return preview(self.plan, self._bound(given, settings), self.models(settings))
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
 

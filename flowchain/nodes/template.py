@@ -155,11 +155,16 @@ def render(template: str, values: Mapping[str, Any]) -> Excerpt:
     '{b} and 2'
     """
     return concatenate(
-        Excerpt(part) if isinstance(part, str) else _text(part, values[part.name]) for part in parse(template)
+        Excerpt(part) if isinstance(part, str) else put(part, values[part.name]) for part in parse(template)
     )
 
 
-def _text(hole: Hole, value: Any) -> str:
+def put(hole: Hole, value: Any) -> str:
+    """Give the text that stands for a placeholder.
+
+    Raises:
+        TypeError: see `render`.
+    """
     for step in hole.path:
         if not isinstance(value, BaseModel) or step not in type(value).model_fields:
             raise TypeError(f"{{{hole}}}: a {type(value).__name__} has no field {step!r}")

@@ -1,0 +1,251 @@
+"""The prompts that a run would send, without running: what is not known before a model has replied is a hole.
+
+Everything that depends on the inputs alone is computed: templates, joins, splits, and functions, which run here as
+they would in the run. A model is asked nothing; its reply is a *hole*, a text that says where it would come from and
+how long it can be. A template around a hole is shown with it; a function that would read one is not called. A map over
+a list that is not known yet is shown for one item, a loop for its first turn, and a choice by an unknown value for all
+its ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowchain.engine.control import chosen_way
+from flowchain.engine.plan import Constant, Plan, Step
+from flowchain.errors import FlowchainError
+from flowchain.excerpt import Excerpt, Piece, concatenate, pieces_of
+from flowchain.nodes.control import Choose, Each, Fallback, Repeat
+from flowchain.nodes.function import FunctionNode
+from flowchain.nodes.ref import Node
+from flowchain.nodes.template import Hole, parse, put
+from flowchain.nodes.text import PromptTemplate
+from flowchain.programs.ask import Site
+from flowchain.protocols import Model
+from flowchain.records import (
+    AnswerReply,
+    AnswerRequest,
+    ClassifyReply,
+    ClassifyRequest,
+    EmbedRequest,
+    EntitiesReply,
+    ExtractRequest,
+    Reply,
+    Request,
+    SummarizeRequest,
+    SummaryReply,
+    TextReply,
+    VectorReply,
+)
+from flowchain.windows.fit import prompt_of
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One request as it would be sent."""
+
+    node: str
+    item: tuple[int, ...]
+    """Numbers of the map items around the node, outermost first; empty outside maps."""
+    model: str
+    request: Request[Any]
+    text: str
+    tokens: int
+    """Of the text shown; where ``is_exact`` is False, the holes count as the few words that stand for them."""
+    ids: tuple[int, ...] | None
+    """Token ids, where the model has a tokenizer to show them."""
+    is_exact: bool
+    """Is all of it known, so that it will be sent just so?"""
+
+
+class _NotKnown(str):
+    """The origin of a hole: marks characters that stand for a text which does not exist yet."""
+
+
+class _Unknown:
+    """A value of another type than text that does not exist yet."""
+
+    def __init__(self, hole: Excerpt) -> None:
+        self.hole = hole
+
+
+def preview(plan: Plan, values: Sequence[Any], models: Mapping[Step, Model]) -> list[Preview]:
+    """Give the requests of a run with these input values, in the order in which they can be known."""
+    previewing = _Previewing(models)
+    slots = {slot: value for (_, slot), value in zip(plan.inputs, values, strict=True)}
+    previewing.value_of(plan, slots, ())
+    return previewing.found
+
+
+class _Previewing:
+    def __init__(self, models: Mapping[Step, Model]) -> None:
+        self._models = models
+        self.found: list[Preview] = []
+
+    def value_of(self, plan: Plan, slots: dict[int, Any], item: tuple[int, ...]) -> Any:
+        """Compute the output's slot and what it needs, in a loop; bodies recurse, at most 32 deep."""
+        wanted = [plan.output]
+        while wanted:
+            slot = wanted[-1]
+            if slot in slots:
+                wanted.pop()
+                continue
+            step = plan.steps[plan.producers[slot]]
+            missing = [read for read in step.reads if read not in slots]
+            if not missing:
+                values = tuple(slots[read] for read in step.reads)
+                missing = [way for way in _ways(step, values) if isinstance(way, int) and way not in slots]
+                if not missing:
+                    slots[slot] = self._step(step, values, slots, item)
+            wanted.extend(reversed(missing))
+        return slots[plan.output]
+
+    def _step(self, step: Step, values: tuple[Any, ...], slots: dict[int, Any], item: tuple[int, ...]) -> Any:
+        node = step.node
+        if step.kind == "program":
+            return self._ask(step, values, item)
+        if isinstance(node, (Choose, Fallback)):
+            ways = [way.value if isinstance(way, Constant) else slots[way] for way in _ways(step, values)]
+            return ways[0] if len(ways) == 1 or isinstance(node, Fallback) else _unknown(step)
+        if isinstance(node, (Each, Repeat)):
+            return self._body(step, values, item)
+        if isinstance(node, PromptTemplate):
+            return _filled(node, dict(zip(_references(node), values, strict=True)))
+        if isinstance(node, FunctionNode) and (step.kind == "await" or any(map(_is_unknown, values))):
+            return _unknown(step)
+        if any(isinstance(value, _Unknown) for value in values):
+            return _unknown(step)
+        return step.call(*map(_as_text, values))
+
+    def _body(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
+        body, slots = step.bodies["body"], step.captured["body"]
+        others = sum(len(found) for field, found in step.captured.items() if field != "body")
+        own = len(values) - len(slots) - others
+        captured = values[own : own + len(slots)]
+
+        def run(given: Any, path: tuple[int, ...]) -> Any:
+            filled = dict(zip(body.captured, captured, strict=True))
+            if body.item is not None:
+                filled[body.item] = given
+            return self.value_of(body, filled, path)
+
+        if isinstance(step.node, Repeat):
+            start = values[0] if own else step.node.start
+            run(start, item)
+            return _unknown(step)
+        items = _items(step, values[:own])
+        if items is None:
+            run(_hole(step.name, None), (*item, 0))
+            return _unknown(step)
+        return [run(each, (*item, index)) for index, each in enumerate(items)]
+
+    def _ask(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
+        model = self._models[step]
+        site = Site(model=model, node=step.name, item=item, run_seed=0, inputs=dict)
+        try:
+            program = step.call(*map(_as_text, values))(site)
+            replies: list[Reply] | None = None
+            while True:
+                requests = program.send(replies)
+                replies = [self._shown(step, model, request, item) for request in requests]
+                if any(getattr(request, "schema", None) for request in requests):
+                    return _unknown(step)  # what comes is checked, and asked for again only where it does not fit
+        except StopIteration:
+            return _unknown(step)
+        except FlowchainError:
+            if any(map(_is_unknown, values)):
+                return _unknown(step)  # it may fit, once it is there
+            raise
+
+    def _shown(self, step: Step, model: Model, request: Request[Any], item: tuple[int, ...]) -> Reply:
+        prompt = prompt_of(model, request)
+        is_exact = not any(map(_is_unknown, (getattr(request, name) for name in request.__dataclass_fields__)))
+        self.found.append(
+            Preview(step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, is_exact)
+        )
+        return _stand_in(request, _hole(step.name, getattr(request, "max_tokens", None)))
+
+
+def _ways(step: Step, values: tuple[Any, ...]) -> list[int | Constant]:
+    """The ways whose requests may be sent: the one that is chosen, or all where that is not known."""
+    node = step.node
+    if isinstance(node, Fallback):
+        return [step.ways[0]]
+    if not isinstance(node, Choose):
+        return []
+    on = step.call(*values)
+    if _is_unknown(on):
+        return list(step.ways)
+    return [chosen_way(step, on)]
+
+
+def _items(step: Step, own: tuple[Any, ...]) -> list[Any] | None:
+    if len(own) == 1 and isinstance(own[0], _Unknown):
+        return None
+    node = step.node
+    assert isinstance(node, Each)
+    if isinstance(node.items, Node):
+        return list(own[0])
+    given = iter(own)
+    listed: Any = node.items
+    return [next(given) if isinstance(item, Node) else item for item in listed]
+
+
+def _references(node: PromptTemplate) -> list[str]:
+    return [name for name, value in node.values.items() if isinstance(value, Node)]
+
+
+def _filled(node: PromptTemplate, known: Mapping[str, Any]) -> Excerpt:
+    parts: list[str] = []
+    for part in parse(node.template):
+        if not isinstance(part, Hole):
+            parts.append(Excerpt(part))
+            continue
+        if part.name not in known:
+            parts.append(Excerpt(put(part, node.values[part.name])))  # a literal: the developer's own words
+            continue
+        value = known[part.name]
+        parts.append(value.hole if isinstance(value, _Unknown) else put(part, value))
+    return concatenate(parts)
+
+
+def _hole(name: str, max_tokens: int | None) -> Excerpt:
+    limit = "" if max_tokens is None else f", at most {max_tokens:,} tokens"
+    text = f"⟨{name}{limit}⟩"
+    return Excerpt(text, [Piece(0, _NotKnown(text), 0, len(text))])
+
+
+def _unknown(step: Step) -> Any:
+    hole = _hole(step.name, getattr(step.node, "max_tokens", None))
+    return hole if step.node.value_type is str else _Unknown(hole)
+
+
+def _is_unknown(value: Any) -> bool:
+    if isinstance(value, str):
+        return any(isinstance(piece.origin, _NotKnown) for piece in pieces_of(value))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_unknown, value))
+    return isinstance(value, _Unknown) or _is_unknown(getattr(value, "content", ""))
+
+
+def _as_text(value: Any) -> Any:
+    """Put the hole's text in the place of what is not known, so that programs and texts can be made around it."""
+    if isinstance(value, _Unknown):
+        return value.hole
+    return [_as_text(item) for item in value] if isinstance(value, list) else value
+
+
+_STAND_INS: Mapping[type[Request[Any]], Callable[[Any, Excerpt], Reply]] = {
+    SummarizeRequest: lambda request, hole: SummaryReply(text=hole),
+    AnswerRequest: lambda request, hole: AnswerReply(text=hole, score=0.0),
+    ClassifyRequest: lambda request, hole: ClassifyReply(scores=((hole, 0.0),)),
+    ExtractRequest: lambda request, hole: EntitiesReply(entities=()),
+    EmbedRequest: lambda request, hole: VectorReply(vector=()),
+}
+
+
+def _stand_in(request: Request[Any], hole: Excerpt) -> Reply:
+    make = _STAND_INS.get(type(request))
+    return make(request, hole) if make is not None else TextReply(text=hole, finish_reason="eos")

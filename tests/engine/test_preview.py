@@ -1,0 +1,86 @@
+"""What `prompts` shows is what the run sends, as far as it can be known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flowchain as fc
+from flowchain.records import SummaryReply, TextReply
+
+TEXT = fc.Input("text", str)
+TEXTS = fc.Input("texts", list[str])
+
+
+class Quiet:
+    name, window, fingerprint = "quiet", fc.Window(tokens=60, origin="user"), "quiet"
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def summarize(self, requests: Any) -> list[SummaryReply]:
+        self.sent += requests
+        return [SummaryReply(text="short") for _ in requests]
+
+    def generate(self, requests: Any) -> list[TextReply]:
+        self.sent += requests
+        return [TextReply(text="short", finish_reason="eos") for _ in requests]
+
+
+@fc.node
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@fc.node
+def never(text: str) -> str:
+    raise AssertionError("a function that would read a hole is not called")
+
+
+def test_what_depends_on_inputs_alone_is_shown_as_it_is_sent() -> None:
+    model = Quiet()
+    notes = fc.Each(TEXTS, lambda text: fc.Summarize(text=shout(text=text), max_tokens=5, model=model))
+    prompt = fc.PromptTemplate("{notes} about {text}", values={"notes": fc.Join(texts=notes), "text": TEXT})
+    chain = fc.Chain(fc.Generate(prompt=prompt, max_tokens=5, model=model))
+    previews = chain.prompts(texts=["one", "two"], text="rain")
+    assert model.sent == []
+    assert [preview.text for preview in previews[:2]] == ["ONE", "TWO"]
+    assert [preview.item for preview in previews] == [(0,), (1,), ()]
+    assert [preview.is_exact for preview in previews] == [True, True, False]
+    assert previews[2].text == (
+        "⟨each_1/summarize_1, at most 5 tokens⟩\n\n⟨each_1/summarize_1, at most 5 tokens⟩ about rain"
+    )
+    chain.run(texts=["one", "two"], text="rain")
+    assert list(model.sent[:2]) == [preview.request for preview in previews[:2]]
+
+
+def test_a_long_text_is_shown_in_the_pieces_it_is_sent_in() -> None:
+    model = Quiet()
+    chain = fc.Chain(fc.Summarize(text=TEXT, max_tokens=5, model=model))
+    text = " ".join(f"word{number}" for number in range(200))
+    previews = chain.prompts(text=text)
+    chain.run(text=text)
+    exact = [preview.request for preview in previews if preview.is_exact]
+    assert len(exact) > 3
+    # A batch is cut by length, so it is compared without its order.
+    assert {request.text for request in model.sent[: len(exact)]} == {request.text for request in exact}
+    assert all(preview.tokens + 5 <= 60 for preview in previews)
+
+
+def test_what_is_not_known_runs_no_function_and_shows_every_way() -> None:
+    model = Quiet()
+    written = fc.Generate(prompt=TEXT, max_tokens=5, model=model)
+    left = fc.Generate(prompt=fc.Join(texts=["left", written]), max_tokens=5, model=model)
+    right = fc.Generate(prompt="right", max_tokens=5, model=model)
+    chain = fc.Chain(fc.Choose(never(text=written), {"a": left}, default=right))
+    assert [(preview.node, preview.is_exact) for preview in chain.prompts(text="x")] == [
+        ("generate_1", True),
+        ("generate_2", False),
+        ("generate_3", True),
+    ]
+    loop = fc.Repeat(TEXT, lambda text: fc.Generate(prompt=text, max_tokens=5, model=model), max_steps=9)
+    assert [preview.text for preview in fc.Chain(loop).prompts(text="once")] == ["once"]
+    split = fc.Each(fc.Split(text=written, separator=";"), lambda text: fc.Generate(prompt=text, model=model))
+    assert next(preview.is_exact for preview in fc.Chain(split).prompts(text="x"))
