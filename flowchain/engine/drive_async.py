@@ -11,7 +11,7 @@ from typing import Any
 
 from flowchain.engine.core import Task
 from flowchain.engine.effects import Wait
-from flowchain.engine.failure import node_error
+from flowchain.engine.failure import CAUGHT, node_error
 from flowchain.engine.hosts import Done, Piece
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.schedule import NeedRow, Pause, Row, schedule
@@ -124,26 +124,44 @@ async def _feed(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
 async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
     try:
         value = await effect.awaitable
-    except Exception as error:
+    except asyncio.CancelledError as error:
+        running = asyncio.current_task()
+        if running is None or running.cancelling():
+            raise
+        # Nobody cancelled the run: the function let a cancellation of its own through, and would be waited for for ever.
+        inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
+    except CAUGHT as error:
         inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
     else:
         inbox.put_awaited(task, value, None)
 
 
+_AHEAD = 64  # rows done and not yet taken by the caller: enough that neither side waits for each single one
+
+
 def drive_on_loop(make: Callable[[], AsyncIterator[Row | Pause]]) -> Iterator[Row | Pause]:
     """Run an async drive for a sync caller, in a thread with an event loop of its own.
 
-    Works wherever the caller is, inside a running loop too; leaving early cancels the run and ends the thread.
+    Works wherever the caller is, inside a running loop too; leaving early cancels the run and ends the thread. A caller
+    who is slower than the run holds it up, so that rows may come from an endless iterator.
     """
     found: queue.SimpleQueue[Row | Pause | BaseException | None] = queue.SimpleQueue()
     started = threading.Event()
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {"is_held_up": False}
 
     async def work() -> None:
-        state["loop"], state["task"] = asyncio.get_running_loop(), asyncio.current_task()
+        room = asyncio.Event()
+        state.update(loop=asyncio.get_running_loop(), task=asyncio.current_task(), room=room)
         started.set()
         async for item in make():
             found.put(item)
+            if found.qsize() >= _AHEAD:
+                room.clear()
+                state["is_held_up"] = True
+                # Looked at again after the mark is set: the caller may have taken all of it in between.
+                if found.qsize() >= _AHEAD:
+                    await room.wait()
+                state["is_held_up"] = False
 
     def body() -> None:
         try:
@@ -164,6 +182,8 @@ def drive_on_loop(make: Callable[[], AsyncIterator[Row | Pause]]) -> Iterator[Ro
         while (item := found.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            if state["is_held_up"] and found.qsize() < _AHEAD // 2:
+                state["loop"].call_soon_threadsafe(state["room"].set)
             yield item
     finally:
         if thread.is_alive() and "loop" in state:

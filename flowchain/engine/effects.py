@@ -34,6 +34,12 @@ class Wait:
 
     awaitable: Awaitable[Any]
 
+    def discard(self) -> None:
+        """Let go of what nobody will await any more; a coroutine would complain of it."""
+        close = getattr(self.awaitable, "close", None)
+        if close is not None:
+            close()
+
 
 Effect: TypeAlias = Sequence[Request[Any]] | Children | Demand | Wait
 Work: TypeAlias = Generator[Effect, list[Any], Any]

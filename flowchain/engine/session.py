@@ -92,13 +92,17 @@ class Session:
     def take_awaits(self) -> list[tuple[Task, Wait]]:
         """Give what user code has to be awaited for; only a driver on an event loop can."""
         found, self.core.awaits = self.core.awaits, []
-        return found
+        for task, effect in found:
+            if task.is_over:
+                effect.discard()
+        return [(task, effect) for task, effect in found if not task.is_over]
 
     def close(self, error: BaseException | None) -> None:
         """End the run: drop what is under way and tell listeners."""
         if not self._is_over:
             self._is_over = True
             self.core.close()
+            self.take_awaits()
             self.emit(RunFinished(self.run, self.world.now(), error))
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
