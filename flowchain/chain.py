@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from flowchain.engine.settings import SETTING_NAMES, Settings
@@ -186,14 +186,15 @@ class Chain(Generic[T_co]):
         *,
         on_error: OnError = "raise",
         **settings: Any,
-    ) -> AsyncIterator[T_co | Failure]:
+    ) -> AsyncGenerator[T_co | Failure, None]:
         """Do what ``batch`` does, on the running event loop: an async iterator of values in row order."""
         self._check_on_error(on_error)
         found = self._settings.changed(settings)
         executor = self._checked(found)
         with self._shown(found, {}) as watched:
-            async for value in executor.abatch(rows, watched, on_error):
-                yield value
+            async with aclosing(executor.abatch(rows, watched, on_error)) as values:
+                async for value in values:
+                    yield value
 
     def stream(self, **inputs: Any) -> Iterator[Event]:
         """Run, and give the run's events as they happen, pieces of text included; the last but one has the value."""
@@ -202,13 +203,14 @@ class Chain(Generic[T_co]):
         with self._shown(settings, given) as watched:
             yield from executor.stream(given, watched)
 
-    async def astream(self, **inputs: Any) -> AsyncIterator[Event]:
+    async def astream(self, **inputs: Any) -> AsyncGenerator[Event, None]:
         """Do what ``stream`` does, on the running event loop."""
         given, settings = self._split(inputs)
         executor = self._checked(settings)
         with self._shown(settings, given) as watched:
-            async for event in executor.astream(given, watched):
-                yield event
+            async with aclosing(executor.astream(given, watched)) as events:
+                async for event in events:
+                    yield event
 
     def trace(self, **inputs: Any) -> Run[T_co]:
         """Run, and keep what happened: every node's value, every request with its reply, times and tokens."""

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from flowchain.engine.core import Task
@@ -64,7 +64,7 @@ async def drive_async(
     row_count: int | None = None,
     with_pauses: bool = False,
     world: World = REAL_WORLD,
-) -> AsyncIterator[Row | Pause]:
+) -> AsyncGenerator[Row | Pause, None]:
     """Do what ``drive`` does, on the running event loop; awaited functions run as tasks of it."""
     inbox = _Inbox()
     tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +128,7 @@ async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
         running = asyncio.current_task()
         if running is None or running.cancelling():
             raise
-        # Nobody cancelled the run: the function let a cancellation of its own through, and would be waited for for ever.
+        # Nobody cancelled the run: the function let a cancellation of its own through; waiting on would never end.
         inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
     except CAUGHT as error:
         inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))

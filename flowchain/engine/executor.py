@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -76,17 +77,14 @@ class Executor:
             if not settings.observers:
                 return self._loop(values)
             return self._listening_loop(values, settings.observers)  # type: ignore[misc]
-        for row in self._drive([values], settings, 1):
-            if isinstance(row, Row):
-                return _value(row)
-        raise AssertionError("a run ends with its row")
+        found = [row for row in self._drive([values], settings, 1) if isinstance(row, Row)]
+        return _value(found[0])
 
     async def arun(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row on the running event loop."""
-        async for row in self._drive_async([self._bound(given, settings)], settings, 1):
-            if isinstance(row, Row):
-                return _value(row)
-        raise AssertionError("a run ends with its row")
+        run = self._drive_async([self._bound(given, settings)], settings, 1)
+        found = [row async for row in run if isinstance(row, Row)]
+        return _value(found[0])
 
     def _bound(self, given: Mapping[str, Any], settings: Settings) -> list[Any]:
         values = self.inputs.bind(given)
@@ -125,8 +123,8 @@ class Executor:
         rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
         settings: Settings,
         on_error: OnError,
-    ) -> AsyncIterator[Any]:
-        """Run rows on the running event loop."""
+    ) -> AsyncGenerator[Any, None]:
+        """Run rows on the running event loop; closed, it leaves nothing running."""
         count = len(rows) if isinstance(rows, Sequence) else None
         source = rows if isinstance(rows, AsyncIterable) else _Source(rows)
         feed: Any
@@ -134,9 +132,10 @@ class Executor:
             feed = (self._row(given, settings) async for given in source)
         else:
             feed = (self._row(given, settings) for given in source)
-        async for row in self._drive_async(feed, settings, count):
-            if isinstance(row, Row):
-                yield _kept(row, on_error)
+        async with aclosing(self._drive_async(feed, settings, count)) as run:
+            async for row in run:
+                if isinstance(row, Row):
+                    yield _kept(row, on_error)
         if isinstance(source, _Source):
             source.raise_own_error()
 
@@ -200,15 +199,17 @@ class Executor:
         if failure is not None:
             raise failure
 
-    async def astream(self, given: Mapping[str, Any], settings: Settings) -> AsyncIterator[Event]:
+    async def astream(self, given: Mapping[str, Any], settings: Settings) -> AsyncGenerator[Event, None]:
         """Do what ``stream`` does, on the running event loop."""
         events: deque[Event] = deque()
         settings = settings.changed({"observers": (events.append,)})
         failure: Exception | None = None
-        async for row in self._drive_async([self._bound(given, settings)], settings, 1, with_pauses=True):
-            failure = row.error if isinstance(row, Row) else failure
-            while events:
-                yield events.popleft()
+        values = self._bound(given, settings)
+        async with aclosing(self._drive_async([values], settings, 1, with_pauses=True)) as run:
+            async for row in run:
+                failure = row.error if isinstance(row, Row) else failure
+                while events:
+                    yield events.popleft()
         for event in events:
             yield event
         if failure is not None:
@@ -229,7 +230,7 @@ class Executor:
 
     def _drive_async(
         self, rows: Any, settings: Settings, count: int | None, *, with_pauses: bool = False
-    ) -> AsyncIterator[Row | Pause]:
+    ) -> AsyncGenerator[Row | Pause, None]:
         from flowchain.engine.drive_async import drive_async
 
         return drive_async(

@@ -6,7 +6,7 @@ lets it pass, its ignore is unused, and that is an error.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, assert_type
 
 from pydantic import BaseModel
@@ -108,7 +108,7 @@ assert_type(shout.function("…"), Any)
 
 async def awaited() -> None:
     assert_type(await chain.arun(question="…"), fc.AnswerSpan)
-    assert_type(chain.abatch([{"question": "…"}]), AsyncIterator[fc.AnswerSpan | fc.Failure])
+    assert_type(chain.abatch([{"question": "…"}]), AsyncGenerator[fc.AnswerSpan | fc.Failure, None])
 
 
 # ── what is right, and must stay so ──────────────────────────────────────────────────────────────────────────────
