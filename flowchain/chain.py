@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from flowchain.engine.settings import SETTING_NAMES, Settings
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import ChainError, InputError, Problem, shown
 from flowchain.nodes.ref import Node, Ref
 from flowchain.records import Failure
 
@@ -166,7 +166,7 @@ class Chain(Generic[T_co]):
             on_error: ``raise`` the first row's error, or ``keep`` a `Failure` in the place of each failed row.
             settings: see `Settings`.
         """
-        self._check_on_error(on_error)
+        self._check_batch(rows, on_error, Iterable)
         found = self._settings.changed(settings)
         values = self._values(rows, on_error, found)
         return list(values) if isinstance(rows, Sequence) else values
@@ -188,7 +188,7 @@ class Chain(Generic[T_co]):
         **settings: Any,
     ) -> AsyncGenerator[T_co | Failure, None]:
         """Do what ``batch`` does, on the running event loop: an async iterator of values in row order."""
-        self._check_on_error(on_error)
+        self._check_batch(rows, on_error, (Iterable, AsyncIterable))
         found = self._settings.changed(settings)
         executor = self._checked(found)
         with self._shown(found, {}) as watched:
@@ -307,7 +307,10 @@ class Chain(Generic[T_co]):
         inputs = {name: value for name, value in given.items() if name not in settings} if settings else given
         return inputs, self._settings.changed(settings)
 
-    def _check_on_error(self, on_error: str) -> None:
+    def _check_batch(self, rows: object, on_error: str, wanted: Any) -> None:
+        if isinstance(rows, Mapping) or not isinstance(rows, wanted):
+            fix = "Give a list of rows, or any iterable of them; for a single row, write run(…)."
+            raise InputError(f"rows: got {shown(rows)}, wanted mappings of input names to values. {fix}", fix=fix)
         if on_error not in ("raise", "keep"):
             fix = "'raise' ends with the first failed row; 'keep' puts a Failure in its place."
             raise ChainError.of([Problem(self.name, "on_error", shown(on_error), "'raise' or 'keep'", fix)])

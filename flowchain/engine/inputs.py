@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flowchain.engine.plan import Plan
+from flowchain.engine.settings import SETTING_NAMES
 from flowchain.errors import InputError, shown
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.text import Input
@@ -52,7 +53,7 @@ class Inputs:
                 if not node.is_required:
                     values.append(node.default)
                     continue
-                near = difflib.get_close_matches(node.name, unknown, n=1)
+                near = difflib.get_close_matches(node.name, map(str, unknown), n=1)
                 hint = f" (did you mean it by {near[0]!r}?)" if near else ""
                 problems.append((node.name, f"{node.name}: missing; wanted {describe(node.type)}{hint}"))
                 continue
@@ -66,7 +67,7 @@ class Inputs:
             except Exception as error:
                 problems.append((node.name, _finding(node, "", value, f"{type(error).__name__}: {error}")))
         for name in unknown:
-            near = difflib.get_close_matches(name, self.names, n=1)
+            near = difflib.get_close_matches(str(name), [*self.names, *SETTING_NAMES], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the inputs are {', '.join(self.names) or '(none)'}"
             problems.append((str(name), f"{name}: unknown; {hint}"))
         if problems:

@@ -48,19 +48,36 @@ class Settings:
     """What to do with text that has no UTF-8 form (lone surrogates): ``error``, or ``replace`` each with U+FFFD."""
 
     def __post_init__(self) -> None:
-        problems: list[tuple[str, object, str, str]] = []
-        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
-            fix = "Leave it out for a run without a limit."
-            problems.append(("timeout", self.timeout, "seconds > 0, or None for no limit", fix))
-        if not (_is_number(self.concurrency) and self.concurrency >= 1):
-            problems.append(("concurrency", self.concurrency, "a whole number ≥ 1", "1 runs one row at a time."))
-        if self.on_bad_text not in ("error", "replace"):
-            problems.append(("on_bad_text", self.on_bad_text, "'error' or 'replace'", "Choose one of the two."))
-        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
-            problems.append(("seed", self.seed, "a whole number", "Any will do."))
+        store, timeout, count = self.store, self.timeout, self.concurrency
+        is_store = store is None or all(callable(getattr(store, verb, None)) for verb in ("recall", "record"))
+        rules = (
+            ("store", is_store, "a Store, or None", "Write Store(path)."),
+            (
+                "models",
+                isinstance(self.models, Mapping),
+                "a mapping of nodes or tasks to models",
+                'Write models={"summarize": "org/name"}.',
+            ),
+            ("retry", isinstance(self.retry, Retry), "a Retry", "Write Retry(attempts=3); 1 never asks again."),
+            (
+                "timeout",
+                timeout is None or (_is_number(timeout) and timeout > 0),
+                "seconds > 0, or None for no limit",
+                "Leave it out for a run without a limit.",
+            ),
+            ("concurrency", _is_whole(count) and count >= 1, "a whole number ≥ 1", "1 runs one row at a time."),
+            ("seed", self.seed is None or _is_whole(self.seed), "a whole number", "Any will do."),
+            ("progress", self.progress in (None, True, False), "True, False, or None", "None: at a terminal alone."),
+            ("observers", _are_observers(self.observers), "a tuple of functions", "Write observers=(events.append,)."),
+            ("on_bad_text", self.on_bad_text in ("error", "replace"), "'error' or 'replace'", "Choose one of the two."),
+        )
+        problems = [
+            Problem("settings", name, shown(getattr(self, name)), wanted, fix)
+            for name, is_right, wanted, fix in rules
+            if not is_right
+        ]
         if problems:
-            found = [Problem("settings", name, shown(got), wanted, fix) for name, got, wanted, fix in problems]
-            raise ChainError.of(found)
+            raise ChainError.of(problems)
 
     def changed(self, given: Mapping[str, Any]) -> Settings:
         """Give these settings with some replaced; observers are added to those already there.
@@ -76,7 +93,7 @@ class Settings:
             near = difflib.get_close_matches(name, SETTING_NAMES, n=1)
             fix = f"Did you mean {near[0]!r}?" if near else f"The settings are {', '.join(sorted(SETTING_NAMES))}."
             raise ChainError.of([Problem("settings", name, "an unknown setting", "a setting", fix)])
-        if given.keys() == {"observers"}:
+        if given.keys() == {"observers"} and _are_observers(given["observers"]):
             # Asked for by every run that is listened to; what is copied has been checked already.
             copied = object.__new__(Settings)
             for name in SETTING_NAMES:
@@ -84,14 +101,22 @@ class Settings:
             object.__setattr__(copied, "observers", (*self.observers, *given["observers"]))
             return copied
         changes = dict(given)
-        if "observers" in changes:
+        if isinstance(changes.get("observers"), tuple):
             changes["observers"] = (*self.observers, *changes["observers"])
-        if "models" in changes:
+        if isinstance(changes.get("models"), Mapping):
             changes["models"] = {**self.models, **changes["models"]}
         return dataclasses.replace(self, **changes)
 
 
 SETTING_NAMES = frozenset(item.name for item in dataclasses.fields(Settings))
+
+
+def _are_observers(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(callable, value))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
