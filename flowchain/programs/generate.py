@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -30,11 +30,17 @@ def generate(
     """Continue a prompt, or give an object of a type: asked again where the reply does not fit it."""
     refuse_empty(site, "prompt", prompt)
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    schema = None if output_type is None else _schema(output_type)
+    # Part of every request of a typed reply, so that it is counted where a prompt is shortened to its room.
+    instruction = "" if schema is None else f"{_INSTRUCTION}{schema}\n"
 
-    def request(text: str) -> GenerateRequest:
-        schema = None if output_type is None else _schema(output_type)
+    def request(text: str, added: str = "") -> GenerateRequest:
         return GenerateRequest(
-            prompt=text, max_tokens=max_tokens, stop=stops, sampling=_sampling(site, **sampling), schema=schema
+            prompt=concatenate([text, Excerpt(instruction), added]) if instruction else text,
+            max_tokens=max_tokens,
+            stop=stops,
+            sampling=_sampling(site, **sampling),
+            schema=schema,
         )
 
     fitting = yield from shortened(site, prompt, request, max_tokens, overflow)
@@ -44,21 +50,23 @@ def generate(
     return (yield from _typed(site, fitting, request, output_type, attempts))
 
 
-def _typed(site: Site, prompt: str, request: Any, output_type: type[BaseModel], attempts: int) -> Program[BaseModel]:
-    instruction = f"\n\nReply with one JSON object and nothing else. JSON Schema:\n{_schema(output_type)}\n"
-    text = concatenate([prompt, Excerpt(instruction)])
-    problem = last = ""
+_INSTRUCTION = "\n\nReply with one JSON object and nothing else. JSON Schema:\n"
+
+
+def _typed(
+    site: Site, prompt: str, request: Callable[..., GenerateRequest], output_type: type[BaseModel], attempts: int
+) -> Program[BaseModel]:
+    problem = last = added = ""
     for _ in range(attempts):
-        reply = yield from ask(request(text))
+        reply = yield from ask(request(prompt, added))
         last = reply.text
         try:
-            return output_type.model_validate_json(reply.text)
+            return output_type.model_validate_json(last)
         except ValidationError as error:
-            problem = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-            again = f"{reply.text}\n\nThat was not valid ({problem[:500]}). The JSON object:\n"
-            text = concatenate([prompt, Excerpt(instruction), again])
+            problem = "; ".join(_finding(found["loc"], found["msg"]) for found in error.errors(include_url=False))[:500]
+            added = f"{last}\n\nThat was not valid ({problem}). The JSON object:\n"
     raise ModelError(
-        f"{site.model.name!r} gave no valid {output_type.__name__} in {attempts} attempts: {problem[:500]}. "
+        f"{site.model.name!r} gave no valid {output_type.__name__} in {attempts} attempts: {problem}. "
         f"Its last reply was {shown(last)}",
         node=site.node,
         field="output_type",
@@ -66,6 +74,10 @@ def _typed(site: Site, prompt: str, request: Any, output_type: type[BaseModel], 
         wanted=output_type.__name__,
         fix="Simplify the type, show an example in the prompt, or take a stronger model.",
     )
+
+
+def _finding(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
 
 
 def _schema(output_type: type[BaseModel]) -> str:
