@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flowchain.excerpt import Excerpt, concatenate, cut
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import must_shrink, quoted, refuse_empty
@@ -15,21 +13,29 @@ from flowchain.windows.split import split
 def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_empty: str) -> Program[str]:
     """Shorten a text; beyond the window by pieces, then the pieces' summaries, until one is left.
 
-    Every level is shorter than the one before, or the node fails with the numbers: a summary that does not shrink
-    would go on for ever.
+    A level's summaries take at most half of the room each, so that two of them fit where one piece was read: since two
+    neighbouring pieces are always longer than the room, every level is shorter than the one before. Where a model
+    writes more than it was asked for and nothing shrinks, the node fails with the numbers; it would go on for ever.
     """
     if on_empty != "error" and not text.strip():
         return ""
     refuse_empty(site, "text", text)
-    while True:
-        pieces = _pieces(site, text, focus, max_tokens)
-        requests = [SummarizeRequest(text=piece, focus=focus, max_tokens=max_tokens) for piece in pieces]
-        if len(requests) == 1:
-            reply = yield from ask(requests[0])
-            return _excerpt(pieces[0], reply)
-        replies = yield from ask_all(requests)
+
+    def request(piece: str, tokens: int = max_tokens) -> SummarizeRequest:
+        return SummarizeRequest(text=piece, focus=focus, max_tokens=tokens)
+
+    room = room_for(site.model, request, max_tokens)
+    while room is not None and site.model.count(text) > room:
+        pieces = [cut(text, start, end) for start, end in split(text, room, site.model.count)]
+        tokens = max(1, min(max_tokens, room // 2 - _SEPARATOR_TOKENS))
+        replies = yield from ask_all([request(piece, tokens) for piece in pieces])
         shorter = concatenate(_joined([_excerpt(piece, reply) for piece, reply in zip(pieces, replies, strict=True)]))
         text = must_shrink(site, text, shorter, len(pieces))
+    reply = yield from ask(request(text))
+    return _excerpt(text, reply)
+
+
+_SEPARATOR_TOKENS = 2  # what the empty line between two summaries costs at most, in common tokenizers
 
 
 def _excerpt(piece: str, reply: SummaryReply) -> str:
@@ -44,13 +50,3 @@ def _joined(parts: list[str]) -> list[str]:
         own = part if isinstance(part, Excerpt) else Excerpt(part)
         joined += [between, own] if joined else [own]
     return joined
-
-
-def _pieces(site: Site, text: str, focus: str | None, max_tokens: int) -> list[str]:
-    def request(piece: str) -> Any:
-        return SummarizeRequest(text=piece, focus=focus, max_tokens=max_tokens)
-
-    room = room_for(site.model, request, max_tokens)
-    if room is None or site.model.count(text) <= room:
-        return [text]
-    return [cut(text, start, end) for start, end in split(text, room, site.model.count)]
