@@ -1,0 +1,92 @@
+"""Summaries of any length: all of the text is read once, each level is shorter, and what is quoted stays located."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flowchain as fc
+from flowchain.excerpt import Excerpt
+from flowchain.records import SummaryReply
+from flowchain.testing import FakeModel
+from tests.programs.drawn import TEXT, texts, value_of
+
+
+def levels(model: FakeModel) -> list[list[Any]]:
+    """The requests of each level, in the order of their pieces: a level is asked all at once."""
+    return [sorted(batch, key=lambda request: request.text.pieces[0].start) for batch in model.batches]
+
+
+@given(texts(), st.integers(3, 30), st.integers(1, 30))
+def test_every_character_is_read_once_and_every_level_is_shorter(text: str, room: int, max_tokens: int) -> None:
+    model = FakeModel(window=room + max_tokens)
+    summary = value_of(fc.Summarize(text=TEXT, max_tokens=max_tokens, model=model), text=text)
+    assert len(summary.split()) <= max_tokens
+    if model.count(text) <= room:
+        assert [request.text for batch in model.batches for request in batch] == [text]
+        return
+    first = levels(model)[0]
+    assert "".join(request.text for request in first) == text
+    sizes = [sum(model.count(request.text) for request in batch) for batch in model.batches]
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert all(model.count(request.text) <= room for batch in model.batches for request in batch)
+
+
+@given(texts(), st.integers(4, 30))
+def test_a_summary_of_quotes_knows_where_each_part_stands(text: str, room: int) -> None:
+    summary = value_of(fc.Summarize(text=TEXT, max_tokens=2, model=FakeModel(window=room + 2)), text=text)
+    assert isinstance(summary, Excerpt)
+    assert summary.pieces
+    for piece in summary.pieces:
+        assert piece.origin is text
+        assert text[piece.start : piece.end] == summary[piece.at : piece.at + piece.end - piece.start]
+
+
+@given(texts(), st.integers(1, 30))
+def test_a_model_that_does_not_shorten_is_refused_with_the_numbers(text: str, room: int) -> None:
+    wordy = FakeModel(window=room + 1, summarize=lambda request: SummaryReply(text=f"{request.text} and more"))
+    node = fc.Summarize(text=TEXT, max_tokens=1, model=wordy)
+    if wordy.count(text) <= room:
+        assert value_of(node, text=text) == f"{text} and more"
+        return
+    with pytest.raises(fc.NodeError, match=f"of {wordy.count(text)} tokens in all became") as caught:
+        value_of(node, text=text)
+    assert caught.value.fix
+    assert len(wordy.batches) == 1
+
+
+def test_the_focus_takes_its_part_of_the_window() -> None:
+    model = FakeModel(window=20)
+    text = " ".join(f"word{number}." for number in range(60))
+    focus = "what of these nine words is the matter here?"
+    value_of(fc.Summarize(text=TEXT, focus=focus, max_tokens=4, model=model), text=text)
+    longest = max(model.count(request.text) for batch in model.batches for request in batch)
+    assert longest <= 20 - 4 - 9
+    assert {request.focus for batch in model.batches for request in batch} == {focus}
+
+
+def test_no_room_is_an_error_with_the_numbers() -> None:
+    node = fc.Summarize(text=TEXT, focus="six words that fill it up", max_tokens=5, model=FakeModel(window=11))
+    with pytest.raises(fc.NodeError, match="6 of the fixed part and 5 kept for the reply; 1 are"):
+        value_of(node, text="a b c")
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n\t \u2003"])
+def test_nothing_is_asked_about_nothing(empty: str) -> None:
+    model = FakeModel()
+    with pytest.raises(fc.NodeError, match=r"text is empty") as caught:
+        value_of(fc.Summarize(text=fc.Join(texts=[TEXT]), model=model), text=empty)
+    assert caught.value.field == "text"
+    assert value_of(fc.Summarize(text=TEXT, on_empty="skip", model=model), text=empty) == ""
+    assert model.batches == []
+
+
+def test_what_a_model_says_in_its_own_words_has_no_place() -> None:
+    own = FakeModel(window=8, summarize=lambda request: "own words")
+    text = " ".join(f"word{number}." for number in range(20))
+    summary = value_of(fc.Summarize(text=TEXT, max_tokens=2, model=own), text=text)
+    assert summary == "own words"
+    assert not isinstance(summary, Excerpt)
