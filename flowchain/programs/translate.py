@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from flowchain.errors import ModelError
+from flowchain.excerpt import cut
 from flowchain.programs.ask import Program, Site, ask_all
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.room import room_for
-from flowchain.records import TranslateRequest
+from flowchain.records import TextReply, TranslateRequest
 from flowchain.windows.split import split
 
 
 def translate(site: Site, *, text: str, source: str, target: str, max_tokens: int) -> Program[str]:
-    """Translate a text, in as few pieces as the window allows, cut at sentence ends where there are any."""
+    """Translate a text, in as few pieces as window and ``max_tokens`` allow, cut at sentence ends where there are any.
+
+    A piece whose translation was cut off at ``max_tokens`` is translated again in halves, so that nothing is lost.
+    """
     refuse_empty(site, "text", text)
 
     def request(piece: str) -> TranslateRequest:
         return TranslateRequest(text=piece, source=source, target=target, max_tokens=max_tokens)
 
     room = room_for(site.model, request, max_tokens)
-    if room is None or site.model.count(text) <= room:
-        pieces = [text]
-    else:
-        # A piece's translation may be longer than the piece; keep it within what may be written.
-        pieces = [text[start:end] for start, end in split(text, min(room, max_tokens), site.model.count)]
-    asked = [request(piece) for piece in pieces if piece.strip()]
-    replies = yield from ask_all(asked)
-    return " ".join(reply.text.strip() for reply in replies)
+    pieces = _pieces(site, text, max_tokens if room is None else min(room, max_tokens))
+    replies: dict[str, TextReply] = {}
+    while unread := [piece for piece in dict.fromkeys(pieces) if piece.strip() and piece not in replies]:
+        found = yield from ask_all([request(piece) for piece in unread])
+        replies.update(zip(unread, found, strict=True))
+        halved: list[str] = []
+        for piece in pieces:
+            is_cut = piece in replies and replies[piece].finish_reason == "length"
+            halved += _halves(site, piece, max_tokens) if is_cut else [piece]
+        pieces = halved
+    return " ".join(replies[piece].text.strip() for piece in pieces if piece in replies)
+
+
+def _pieces(site: Site, text: str, most: int) -> list[str]:
+    if site.model.count(text) <= most:
+        return [text]
+    return [cut(text, start, end) for start, end in split(text, most, site.model.count)]
+
+
+def _halves(site: Site, piece: str, max_tokens: int) -> list[str]:
+    tokens = site.model.count(piece)
+    if tokens < 2:
+        fix = "Raise max_tokens."
+        raise ModelError(
+            f"{site.model.name!r} did not end the translation of {tokens:,} tokens within {max_tokens:,}. {fix}",
+            node=site.node,
+            field="max_tokens",
+            got=f"more than {max_tokens:,} tokens",
+            wanted=f"at most {max_tokens:,}",
+            fix=fix,
+        )
+    return _pieces(site, piece, tokens // 2)
