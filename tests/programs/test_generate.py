@@ -1,0 +1,189 @@
+"""Generated texts: prompts that do not fit, replies of a type, examples that end where they should, and seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+import flowchain as fc
+from flowchain.testing import FakeModel, SimulatedWorld
+from tests.programs.drawn import TEXT, texts, value_of
+
+
+class Point(BaseModel):
+    x: int
+    y: int
+
+
+def requests(model: FakeModel) -> list[Any]:
+    return [request for batch in model.batches for request in batch]
+
+
+# ── prompts beyond the window ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(texts(), st.integers(2, 30))
+def test_a_prompt_beyond_the_window_is_refused_unsent(text: str, room: int) -> None:
+    model = FakeModel(window=room + 5)
+    node = fc.Generate(prompt=TEXT, max_tokens=5, model=model)
+    if model.count(text) <= room:
+        value_of(node, text=text)
+        assert [request.prompt for request in requests(model)] == [text]
+        return
+    with pytest.raises(fc.NodeError, match=f"{model.count(text)} tokens of prompt"):
+        value_of(node, text=text)
+    assert model.batches == []
+
+
+@given(texts(), st.integers(2, 30))
+def test_the_tail_is_as_much_of_the_end_as_fits(text: str, room: int) -> None:
+    model = FakeModel(window=room + 5)
+    value_of(fc.Generate(prompt=TEXT, max_tokens=5, overflow="tail", model=model), text=text)
+    (request,) = requests(model)
+    assert text.endswith(request.prompt)
+    assert model.count(request.prompt) == min(room, model.count(text))
+
+
+@given(texts(), st.integers(6, 30))
+def test_a_summarized_prompt_fits_and_all_of_it_was_read(text: str, room: int) -> None:
+    model = FakeModel(window=room + 5)
+    value_of(fc.Generate(prompt=TEXT, max_tokens=5, overflow="summarize", model=model), text=text)
+    *_, last = requests(model)
+    assert last.task == "generate"
+    assert model.count(last.prompt) <= room
+    if model.count(text) > room:
+        first = sorted(model.batches[0], key=lambda request: request.text.pieces[0].start)  # type: ignore[attr-defined]
+        assert "".join(request.text for request in first) == text  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("overflow", ["tail", "summarize"])
+def test_the_instruction_of_a_typed_reply_has_its_part_of_the_window(overflow: Any) -> None:
+    model = FakeModel(window=40, generate=lambda request: '{"x":1,"y":2}')
+    node = fc.Generate(prompt=TEXT, output_type=Point, max_tokens=5, overflow=overflow, model=model)
+    assert value_of(node, text=" ".join(f"word{number}." for number in range(200))) == Point(x=1, y=2)
+    assert "JSON Schema" in requests(model)[-1].prompt
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_nothing_is_no_prompt(empty: str) -> None:
+    model = FakeModel()
+    for node in (fc.Generate(prompt=TEXT, model=model), fc.Generate(prompt=fc.Join(texts=[TEXT]), model=model)):
+        with pytest.raises((fc.NodeError, fc.InputError), match="empty"):
+            value_of(node, text=empty)
+    assert model.batches == []
+
+
+# ── replies of a type ────────────────────────────────────────────────────────────────────────────────────────────────
+
+WRONG = [
+    "no",
+    "",
+    '{"x": 1}',
+    '{"x": "1", "y": 2',
+    '```json\n{"x": 1, "y": 2}\n```',
+    '{"x": 1, "y": 2} and so on',
+    "[" * 9_999,
+]
+
+
+@given(st.lists(st.sampled_from(WRONG), max_size=4), st.integers(1, 4))
+def test_a_reply_that_does_not_fit_is_asked_for_again_with_the_reason(wrong: list[str], attempts: int) -> None:
+    says = iter([*wrong, '{"x": 1, "y": 2}'])
+    model = FakeModel(generate=lambda request: next(says))
+    node = fc.Generate(prompt=TEXT, output_type=Point, attempts=attempts, model=model)
+    if len(wrong) < attempts:
+        assert value_of(node, text="Where?") == Point(x=1, y=2)
+    else:
+        with pytest.raises(fc.NodeError, match=f"no valid Point in {attempts} attempts") as caught:
+            value_of(node, text="Where?")
+        assert len(str(caught.value)) < 2_000
+    asked = requests(model)
+    assert len(asked) == min(len(wrong) + 1, attempts)
+    assert all(request.prompt.startswith("Where?") for request in asked)
+    assert all(request.schema is not None for request in asked)
+    for request, said in zip(asked[1:], wrong, strict=False):
+        assert said in request.prompt
+        assert "not valid" in request.prompt
+
+
+# ── examples and conversations ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.lists(texts(4), max_size=4),
+    texts(4),
+    st.sampled_from(["###", "---", "<end>"]),
+    st.sampled_from(["", "Write as shown."]),
+    texts(6),
+)
+def test_the_next_example_ends_where_an_example_ends(
+    examples: list[str], query: str, separator: str, instruction: str, said: str
+) -> None:
+    model = FakeModel(generate=lambda request: f" {said}\n{separator}\nand another")
+    node = fc.FewShot(
+        instruction=instruction, examples=fc.Input("examples", list[str]), query=TEXT, separator=separator, model=model
+    )
+    assert value_of(node, examples=examples, text=query) == said.strip()
+    (request,) = requests(model)
+    parts = [*([instruction] if instruction else []), *examples, query]
+    assert request.prompt == f"\n{separator}\n".join(parts)
+    assert request.stop == (f"\n{separator}",)
+    # The developer's words are template, the examples and the query are documents.
+    assert [piece.origin for piece in request.prompt.pieces] == [part for part in [*examples, query] if part]
+
+
+def test_own_stops_stand_beside_the_separator() -> None:
+    model = FakeModel(generate=lambda request: "blue. red\n###")
+    assert value_of(fc.FewShot(examples=["a"], query="b", stop=".", model=model)) == "blue"
+    assert requests(model)[0].stop == ("\n###", ".")
+
+
+def test_a_conversation_is_sent_with_its_instruction_first() -> None:
+    model = FakeModel()
+    said: list[tuple[Any, str]] = [("user", "Hi"), ("assistant", "Ho"), ("user", "Hm")]
+    turns = [fc.Message(role=role, content=content) for role, content in said]
+    assert value_of(fc.Chat(messages=turns, system=TEXT, model=model), text="Be brief.") == "Hm"
+    (request,) = requests(model)
+    assert [(turn.role, turn.content) for turn in request.messages] == [("system", "Be brief."), *said]
+    assert value_of(fc.Chat(messages=TEXT, model=model), text="alone") == "alone"
+
+
+# ── seeds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([1, 2, 256]), st.floats(0.1, 2.0))
+def test_a_seed_depends_on_run_node_and_row_and_not_on_the_order(
+    seed: int, rows: int, concurrency: int, temperature: float
+) -> None:
+    def seeds(width: int, count: int) -> list[int]:
+        model = FakeModel()
+        one = fc.Generate(prompt=TEXT, temperature=temperature, model=model, name="one")
+        both = fc.Join(texts=[one, fc.Generate(prompt=TEXT, temperature=temperature, model=model, name="two")])
+        settings = fc.Settings(seed=seed, concurrency=width)
+        list(SimulatedWorld(rows=2).batch(fc.Chain(both), [{"text": f"row {n}"} for n in range(count)], settings))
+        assert all(0 <= request.sampling.seed < 2**63 for request in requests(model))
+        return [request.sampling.seed for request in requests(model)]
+
+    found = seeds(concurrency, rows)
+    assert len(set(found)) == 2 * rows
+    assert set(found) == set(seeds(256, rows))
+    # One row more changes nothing for those before it.
+    assert set(found) < set(seeds(256, rows + 1))
+
+
+def test_greedy_requests_of_one_text_are_equal_whatever_the_seed() -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Generate(prompt=TEXT, model=model))
+    for seed in (1, 2):
+        list(SimulatedWorld().batch(chain, [{"text": "a"}] * 2, fc.Settings(seed=seed)))
+    assert len(set(requests(model))) == 1
+
+
+def test_a_seed_of_ones_own_is_taken_as_it_is() -> None:
+    model = FakeModel()
+    value_of(fc.Generate(prompt=TEXT, temperature=1.0, seed=7, model=model), text="a")
+    assert [request.sampling.seed for request in requests(model)] == [7]
