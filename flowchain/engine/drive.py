@@ -33,7 +33,7 @@ def drive(
         settings: of this run.
         models: for every step that asks one.
         row_count: how many rows there are, where that is known, for listeners.
-        with_pauses: also yield whenever the world had to be waited for, so that events can be passed on.
+        with_pauses: also yield before the world is waited for, so that events are passed on as they happen.
         world: clock, chance, lines in front of models.
     """
     mailbox: Mailbox = queue.SimpleQueue()
@@ -53,9 +53,9 @@ def drive(
                 if isinstance(found, Row):
                     yield found
                 else:
-                    _receive(session, mailbox, world, found.timeout_s)
                     if with_pauses:
                         yield found
+                    _receive(session, mailbox, world, found.timeout_s)
                 found = next(steps, None)
         except BaseException as raised:
             error = raised

@@ -92,14 +92,16 @@ async def drive_async(
                         running = asyncio.create_task(_await(inbox, task, effect))
                         tasks.add(running)
                         running.add_done_callback(tasks.discard)
+                        # Cancelled before its first step, it would leave the user's coroutine without a word.
+                        running.add_done_callback(lambda _, effect=effect: effect.discard())  # type: ignore[misc]
+                    if with_pauses:
+                        yield found
                     await inbox.wait(found.timeout_s)
                     for came in inbox.take():
                         if isinstance(came, (Done, Piece)):
                             session.receive(came)
                         else:
                             session.core.deliver_awaited(*came)
-                    if with_pauses:
-                        yield found
                 found = next(steps, None)
         except BaseException as raised:
             error = raised

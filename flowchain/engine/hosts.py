@@ -113,9 +113,10 @@ def _recorded(found: list[tuple[Job, Outcome]]) -> list[tuple[Any, Outcome]]:
 class Host:
     """The line in front of a model, and the worker that serves it."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, predecessor: threading.Thread | None = None) -> None:
         self.model = model
         self.users = 0
+        self._predecessor = predecessor
         self._line = Line(model)
         self._changed = threading.Condition()
         self._is_closing = False
@@ -130,16 +131,17 @@ class Host:
                 self._thread.start()
             self._changed.notify()
 
-    def close(self, timeout_s: float) -> None:
-        """End the worker once its present call is over; wait for that at most ``timeout_s``."""
+    def close(self) -> threading.Thread | None:
+        """Let the worker end once its present call is over; give the thread that is still at it, if any."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout_s)
+            working = self._thread or self._predecessor
+        return working if working is not None and working.is_alive() else None
 
     def _work(self) -> None:
+        if self._predecessor is not None:
+            self._predecessor.join()
         while True:
             with self._changed:
                 while not len(self._line) and not self._is_closing:
@@ -199,6 +201,9 @@ class Hosts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._hosts: dict[int, Host] = {}
+        # Workers of runs that were left in the middle of a call: the model's next one waits, since models are not
+        # made for two calls at once.
+        self._ending: dict[int, threading.Thread] = {}
 
     def using(self, models: Sequence[Model]) -> _Use:
         """Open the lines of these models for one run."""
@@ -208,7 +213,7 @@ class Hosts:
         with self._lock:
             host = self._hosts.get(id(model))
             if host is None:
-                host = self._hosts[id(model)] = Host(model)
+                host = self._hosts[id(model)] = Host(model, self._ending.pop(id(model), None))
             host.users += 1
             return host
 
@@ -218,7 +223,14 @@ class Hosts:
             if host.users:
                 return
             del self._hosts[id(host.model)]
-        host.close(timeout_s)
+            ending = host.close()
+            if ending is not None:
+                self._ending[id(host.model)] = ending
+        if ending is not None and ending is not threading.current_thread():
+            ending.join(timeout_s)
+            with self._lock:
+                if not ending.is_alive() and self._ending.get(id(host.model)) is ending:
+                    del self._ending[id(host.model)]
 
 
 class _Use:

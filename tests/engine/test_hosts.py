@@ -1,0 +1,209 @@
+"""A model's worker: one call at a time, shared by all runs, gone with the last of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flowchain as fc
+from flowchain.engine.hosts import HOSTS, Done, Hosts, Job
+from flowchain.events import NodeStarted, RequestSent, RunStarted, TextPiece
+from flowchain.records import EmbedRequest, TextReply
+from flowchain.testing import FakeModel
+
+TEXT = fc.Input("text", str)
+
+
+class Gate(FakeModel):
+    """Its calls wait until they are let through, and count how many are inside at once."""
+
+    def __init__(self) -> None:
+        super().__init__(fails=self.wait)
+        self.entered, self.open = threading.Event(), threading.Event()
+        self.inside = self.most = 0
+
+    def wait(self, request: Any) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.entered.set()
+        assert self.open.wait(60)
+        self.inside -= 1
+
+
+@contextmanager
+def no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+def test_events_are_given_as_they_happen_and_not_when_the_model_is_done() -> None:
+    model = Gate()
+    with no_thread_left():
+        events = fc.Chain(fc.Summarize(text=TEXT, model=model)).stream(text="a")
+        assert [type(next(events)) for _ in range(3)] == [RunStarted, NodeStarted, RequestSent]
+        assert not model.answered
+        model.open.set()
+        assert len(list(events)) == 4
+
+
+def test_pieces_of_text_come_while_it_is_written() -> None:
+    written: list[str] = []
+
+    class Writer(FakeModel):
+        def generate(self, requests: Any, watch: Any) -> Any:  # type: ignore[override]
+            for word in ("once ", "upon"):
+                watch.text(0, word)
+                assert has_read.wait(60)
+                has_read.clear()
+            return [TextReply(text="once upon", finish_reason="eos")]
+
+    has_read = threading.Event()
+    chain = fc.Chain(fc.Generate(prompt=TEXT, model=Writer(is_watchable=True)))
+    for event in chain.stream(text="a"):
+        if isinstance(event, TextPiece):
+            written.append(event.text)
+            has_read.set()
+    assert written == ["once ", "upon"]
+
+
+def test_leaving_a_stream_stops_the_model_between_two_steps() -> None:
+    stopped = threading.Event()
+
+    class Endless(FakeModel):
+        def generate(self, requests: Any, watch: Any) -> Any:  # type: ignore[override]
+            watch.text(0, "on ")
+            while not watch.is_cancelled():
+                pass
+            stopped.set()
+            raise RuntimeError("told to stop")
+
+    endless = Endless(is_watchable=True)
+    with no_thread_left():
+        events = fc.Chain(fc.Generate(prompt=TEXT, model=endless)).stream(text="a")
+        assert any(isinstance(event, TextPiece) for event in events)
+        events.close()  # type: ignore[attr-defined]
+        assert stopped.is_set()
+
+
+def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() -> None:
+    """The first run is left while the model is at work; the second run's call waits for the end of that one."""
+    model = Gate()
+    hosts = Hosts()
+    with no_thread_left():
+        with hosts.using([model]) as lines:
+            lines[id(model)].submit([job([])])
+            assert model.entered.wait(60)
+            hosts.release(lines[id(model)], timeout_s=0.0)
+            lines.clear()
+        found: list[Any] = []
+        has_come = threading.Event()
+        with hosts.using([model]) as lines:
+            lines[id(model)].submit([job(found, has_come)])
+            assert len(model.batches) == 1
+            model.open.set()
+            assert has_come.wait(60)
+        assert len(found) == 1
+        assert model.most == 1
+
+
+def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
+    def deliver(done: Any) -> None:
+        assert isinstance(done, Done)
+        found.append(done)
+        if has_come is not None:
+            has_come.set()
+
+    return Job(EmbedRequest(text="a"), "token", deliver, lambda: False)
+
+
+def test_a_line_is_shared_by_all_who_use_it_and_ends_with_the_last() -> None:
+    hosts, model = Hosts(), FakeModel()
+    with no_thread_left():
+        with hosts.using([model, model]) as first:
+            with hosts.using([model]) as second:
+                assert first[id(model)] is second[id(model)]
+            has_come = threading.Event()
+            found: list[Any] = []
+            first[id(model)].submit([job(found, has_come)])
+            assert has_come.wait(60)
+        with hosts.using([model]) as third:
+            assert third[id(model)] is not first[id(model)]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_threads_get_their_own_replies_from_shared_batches(sizes: list[int]) -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+    found: dict[int, list[str]] = {}
+
+    def work(number: int, size: int) -> None:
+        found[number] = chain.batch([{"text": f"{number} {row}"} for row in range(size)])
+
+    with no_thread_left():
+        threads = [threading.Thread(target=work, args=case) for case in enumerate(sizes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {number: [f"{number} {row}" for row in range(size)] for number, size in enumerate(sizes)}
+    assert len(model.answered) == sum(sizes)
+
+
+def test_requests_of_threads_that_wait_share_the_next_call() -> None:
+    """Eight threads ask while the model is busy with a ninth: all eight are in its next call."""
+    model = Gate()
+    asked = threading.Semaphore(0)
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+
+    def work(number: int) -> None:
+        chain.run(text=f"text {number}", observers=(count,))
+
+    def count(event: Any) -> None:
+        if isinstance(event, NodeStarted):
+            asked.release()
+
+    first = threading.Thread(target=work, args=(0,))
+    first.start()
+    assert model.entered.wait(60)
+    others = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
+    for thread in others:
+        thread.start()
+    for _ in range(9):
+        assert asked.acquire(timeout=60)
+    # Between the event and the line lie some steps of their own threads: the line itself says when all stand in it.
+    while len(HOSTS._hosts[id(model)]._line) < 8:
+        pass
+    model.open.set()
+    for thread in [first, *others]:
+        thread.join()
+    assert [len(batch) for batch in model.batches] == [1, 8]
+
+
+@pytest.mark.parametrize("ending", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_whatever_a_model_raises_its_worker_serves_on(ending: BaseException) -> None:
+    endings = iter([ending])
+
+    def end(request: Any) -> None:
+        found = next(endings, None)
+        if found is not None:
+            raise found
+
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=FakeModel(fails=end)))
+    first, second = chain.batch([{"text": "a"}, {"text": "b"}], concurrency=1, on_error="keep")
+    assert isinstance(first, fc.Failure)
+    assert second == "b"
+
+
+def test_an_async_model_is_awaited() -> None:
+    class Awaited(FakeModel):
+        async def summarize(self, requests: Any) -> Any:  # type: ignore[override]
+            return super().summarize(requests)
+
+    assert fc.Chain(fc.Summarize(text=TEXT, model=Awaited())).batch([{"text": "a"}, {"text": "b"}]) == ["a", "b"]
