@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import flowchain as fc
-from flowchain.events import RowFinished, RunFinished, RunStarted
+from flowchain.events import RowFinished, RunFinished
 from flowchain.records import SummaryReply, VectorReply
 
 TEXT = fc.Input("text", str)
@@ -180,14 +180,6 @@ def test_threads_share_batches_and_leave_none_behind() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_a_stream_that_is_left_early_leaves_nothing() -> None:
-    before = set(threading.enumerate())
-    events = fc.Chain(fc.Embed(text=TEXT, model=Counting())).stream(text="a")
-    assert isinstance(next(events), RunStarted)
-    events.close()  # type: ignore[attr-defined]
-    assert set(threading.enumerate()) == before
-
-
 def test_a_stream_ends_with_the_value() -> None:
     events = list(fc.Chain(fc.Embed(text=TEXT, model=Counting())).stream(text="abc"))
     assert isinstance(events[-1], RunFinished)
@@ -208,19 +200,6 @@ def test_what_may_pass_is_tried_again() -> None:
     assert chain.batch([{"text": "a"}, {"text": "b"}]) == [[1.0], [1.0]]
     with pytest.raises(fc.NodeError, match="reset"):
         fc.Chain(fc.Embed(text=TEXT, model=Flaky())).run(text="a", retry=fc.Retry(attempts=1))
-
-
-def test_memory_that_runs_out_halves_the_batch() -> None:
-    class Small(Counting):
-        def embed(self, requests: Any) -> list[VectorReply]:
-            if len(requests) > 3:
-                raise MemoryError
-            return super().embed(requests)
-
-    model = Small()
-    found = fc.Chain(fc.Embed(text=TEXT, model=model)).batch([{"text": "x" * n} for n in range(1, 33)])
-    assert found == [[float(n)] for n in range(1, 33)]
-    assert max(model.sizes) <= 3
 
 
 @pytest.mark.parametrize("replies", [[], [None], "text", [VectorReply(vector=(1.0,))] * 2])
@@ -346,3 +325,26 @@ def test_a_prompt_beyond_the_window_is_refused_with_the_numbers() -> None:
 
     with pytest.raises(fc.NodeError, match="20 tokens of prompt"):
         fc.Chain(fc.Embed(text=TEXT, model=Tiny())).run(text="x" * 20)
+
+
+def test_a_batch_of_no_rows_is_empty_and_what_is_no_batch_is_refused() -> None:
+    chain = fc.Chain(fc.Embed(text=TEXT, model=Counting()))
+    assert chain.batch([]) == []
+    assert list(chain.batch(iter(()))) == []
+    for wrong in ({"text": "a"}, None, 3):
+        with pytest.raises(fc.InputError, match="rows"):
+            chain.batch(wrong)  # type: ignore[call-overload]
+
+
+def test_the_same_chain_runs_from_eight_threads() -> None:
+    chain = fc.Chain(fc.Join(texts=fc.Each(letters(text=TEXT), lambda letter: shout(text=letter)), separator=""))
+    found: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda n=n: found.append(chain.batch([{"text": "ab" * n}] * 100))) for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(row[0] for row in found) == ["AB" * number for number in range(8)]
+    assert all(len(set(row)) == 1 for row in found)
