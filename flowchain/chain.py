@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -168,12 +169,8 @@ class Chain(Generic[T_co]):
         """
         self._check_batch(rows, on_error, Iterable)
         found = self._settings.changed(settings)
-        values = self._values(rows, on_error, found)
-        return list(values) if isinstance(rows, Sequence) else values
-
-    def _values(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[Any]:
-        for chunk in self._chunks(rows, on_error, settings):
-            yield from chunk
+        chunks = self._chunks(rows, on_error, found)
+        return list(itertools.chain.from_iterable(chunks)) if isinstance(rows, Sequence) else _each(chunks)
 
     def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
         executor = self._checked(settings)
@@ -366,6 +363,11 @@ class Chain(Generic[T_co]):
             watching(settings.changed({"store": store})) as watched,
         ):
             yield watched
+
+
+def _each(chunks: Iterator[list[Any]]) -> Iterator[Any]:
+    for chunk in chunks:
+        yield from chunk
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:

@@ -121,12 +121,11 @@ def run_columns(
         given: a column for each of ``given_slots(plan)``.
         count: how many rows the columns have.
     """
-    rows = range(count)
     columns: dict[int, Any] = dict(zip(given_slots(plan), given, strict=True))
     failed: dict[int, Exception] = {}
     readers_left = [len(readers) for readers in plan.readers]
     readers_left[plan.output] += 1
-    alive = list(rows)
+    alive: Sequence[int] = range(count)
     for step, check in zip(plan.steps, plan.element_validators, strict=True):
         operands = [columns[slot] for slot in step.reads]
         values, errors = _column(step, check, operands, len(alive))

@@ -20,7 +20,7 @@ Invariants
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flowchain.engine.columns import compile_loop, given_slots
@@ -56,8 +56,9 @@ class Frame:
         self.values: list[Any] = [_EMPTY] * plan.slot_count
         self.missing = [-1] * len(plan.steps)  # -1: not demanded; otherwise operands still to come
         self.uses_left = list(plan.uses)
-        self.waiters: dict[int, list[Task]] = {}
-        self.tasks: set[Task] = set()
+        # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter.
+        self.waiters: dict[int, list[Task]] | None = None
+        self.tasks: set[Task] | None = None
         self.is_over = False
 
 
@@ -72,7 +73,7 @@ class Task:
         self.work = work
         self.replies: list[Any] = []
         self.missing = 0
-        self.pending: list[Pending] = []
+        self.pending: Sequence[Pending] = ()
         self.family: _Family | None = None
         self.is_over = False
 
@@ -211,7 +212,10 @@ class Core:
             else:
                 starter = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
                 task = Task(frame, step, starter)
-                frame.tasks.add(task)
+                if frame.tasks is None:
+                    frame.tasks = {task}
+                else:
+                    frame.tasks.add(task)
                 self._ready.append((task, None, None))
                 return
         except CAUGHT as error:
@@ -241,8 +245,9 @@ class Core:
                 frame.missing[reader] -= 1
                 if not frame.missing[reader]:
                     self._runnable.append((frame, reader))
-        for task in frame.waiters.pop(slot, ()):
-            self._ready.append((task, [value], None))
+        if frame.waiters is not None:
+            for task in frame.waiters.pop(slot, ()):
+                self._ready.append((task, [value], None))
 
     def _release(self, frame: Frame, step: Step) -> None:
         """Drop the values that the step was the last to read."""
@@ -269,7 +274,7 @@ class Core:
                 self._frame_done(frame, None, error)
                 return
             failing.extend(plan.steps[reader] for reader in plan.readers[failed.slot] if frame.missing[reader] > 0)
-            for task in frame.waiters.pop(failed.slot, ()):
+            for task in (frame.waiters or {}).pop(failed.slot, ()):
                 self._ready.append((task, None, error))
 
     def _frame_done(self, frame: Frame, value: Any, error: Exception | None) -> None:
@@ -295,10 +300,9 @@ class Core:
         while frames:
             ending = frames.pop()
             ending.is_over = True
-            for task in ending.tasks:
+            for task in ending.tasks or ():
                 frames.extend(self._stop(task))
-            ending.tasks.clear()
-            ending.waiters.clear()
+            ending.tasks = ending.waiters = None
 
     def _stop(self, task: Task) -> Iterator[Frame]:
         task.is_over = True
@@ -314,7 +318,7 @@ class Core:
 
     def _resume(self, task: Task, replies: list[Any] | None, error: Exception | None) -> None:
         frame, step = task.frame, task.step
-        task.pending = []
+        task.pending = ()
         try:
             effect = task.work.throw(error) if error is not None else task.work.send(replies)  # type: ignore[arg-type]
         except StopIteration as stop:
@@ -328,7 +332,8 @@ class Core:
 
     def _leave(self, task: Task) -> None:
         task.is_over = True
-        task.frame.tasks.discard(task)
+        if task.frame.tasks is not None:  # a frame that ended while its task was resumed has none
+            task.frame.tasks.discard(task)
 
     def _take(self, task: Task, effect: Effect) -> None:
         if isinstance(effect, Children):
@@ -337,6 +342,8 @@ class Core:
         elif isinstance(effect, Demand):
             value = task.frame.values[effect.slot]
             if value is _EMPTY:
+                if task.frame.waiters is None:
+                    task.frame.waiters = {}
                 task.frame.waiters.setdefault(effect.slot, []).append(task)
                 self._demand(task.frame, effect.slot)
             elif type(value) is _Failed:
@@ -348,11 +355,10 @@ class Core:
             self.awaits.append((task, effect))
         else:
             task.missing, task.replies = len(effect), [None] * len(effect)
-            for position, request in enumerate(effect):
-                pending = Pending(request, task, position, self._number)
-                self._number += 1
-                task.pending.append(pending)
-            self.outbox.extend(task.pending)
+            first = self._number
+            self._number += len(effect)
+            task.pending = [Pending(request, task, place, first + place) for place, request in enumerate(effect)]
+            self.outbox += task.pending
 
     def _answer(self, task: Task, position: int, reply: Any, error: Exception | None) -> None:
         if error is not None:

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
 from flowchain.engine.retry import is_transient
@@ -36,17 +36,31 @@ class Piece(NamedTuple):
 Deliver: TypeAlias = Callable[[Done | Piece], None]
 
 
+class Sender(Protocol):
+    """Who puts requests in line: a run. Its methods are called in the worker's thread."""
+
+    deliver: Deliver
+    wants_pieces: bool
+
+    def is_dropped(self, token: Any) -> bool:
+        """Is the reply of no use any more?"""
+        ...
+
+    def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
+        """Make replies durable, by the sender's marks, before the next batch is cut; raise where that can't be."""
+        ...
+
+
 class Job(NamedTuple):
     """A request in line."""
 
     request: Request[Any]
     token: Any
     """The sender's own mark, given back with the outcome."""
-    deliver: Deliver
-    is_dropped: Callable[[], bool]
-    wants_pieces: bool = False
-    record: Callable[[Sequence[tuple[Any, Reply]]], None] | None = None
-    """Makes replies durable, by the sender's marks, before the next batch is cut; raises where it can't."""
+    sender: Sender
+
+    def is_dropped(self) -> bool:
+        return self.sender.is_dropped(self.token)
 
 
 _batch_numbers = itertools.count()
@@ -85,29 +99,27 @@ class Line:
             call, [job.request for job in batch], is_whole=is_whole, on_halved=self._remember_limit
         )
         number = next(_batch_numbers)
-        by_sender: dict[Deliver, list[tuple[Job, Outcome]]] = {}
+        by_sender: dict[Sender, list[tuple[Any, Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
-            by_sender.setdefault(job.deliver, []).append((job, outcome))
-        for deliver, found in by_sender.items():
-            deliver(Done(number, _recorded(found)))
+            by_sender.setdefault(job.sender, []).append((job.token, outcome))
+        for sender, found in by_sender.items():
+            sender.deliver(Done(number, _recorded(sender, found)))
 
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)
 
 
-def _recorded(found: list[tuple[Job, Outcome]]) -> list[tuple[Any, Outcome]]:
+def _recorded(sender: Sender, found: list[tuple[Any, Outcome]]) -> list[tuple[Any, Outcome]]:
     """Make a sender's replies durable; what can't be is no reply.
 
     Here and not in the sender's own thread, which may be busy: the next batch must not begin while this one could
     still be lost, so that a crash repeats one batch at most.
     """
-    record = found[0][0].record
-    if record is not None:
-        try:
-            record([(job.token, reply) for job, (reply, _) in found if reply is not None])
-        except Exception as error:
-            return [(job.token, (None, error)) for job, _ in found]
-    return [(job.token, outcome) for job, outcome in found]
+    try:
+        sender.record([(token, reply) for token, (reply, _) in found if reply is not None])
+    except Exception as error:
+        return [(token, (None, error)) for token, _ in found]
+    return found
 
 
 class Host:
@@ -123,7 +135,7 @@ class Host:
         self._thread: threading.Thread | None = None
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Put requests in line; outcomes come through ``deliver``, in the worker's thread."""
+        """Put requests in line; outcomes go to their sender, in the worker's thread."""
         with self._changed:
             self._line.add(jobs)
             if self._thread is None:
@@ -160,8 +172,8 @@ class _Watch:
 
     def text(self, index: int, piece: str) -> None:
         job = self._batch[index]
-        if job.wants_pieces:
-            job.deliver(Piece(job.token, piece))
+        if job.sender.wants_pieces:
+            job.sender.deliver(Piece(job.token, piece))
 
     def is_cancelled(self) -> bool:
         return all(job.is_dropped() for job in self._batch)

@@ -143,7 +143,7 @@ class _Previewing:
 
     def _ask(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         model = self._models[step]
-        site = Site(model=model, node=step.name, item=item, run_seed=0, inputs=dict)
+        site = Site(model=model, node=step.name, item=item, run_seed=0)
         try:
             program = step.call(*map(_as_text, values))(site)
             replies: list[Reply] | None = None

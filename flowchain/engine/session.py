@@ -8,7 +8,6 @@ Everything that sync and async driving have in common is here; what differs is o
 
 from __future__ import annotations
 
-import functools
 import heapq
 import secrets
 from collections.abc import Mapping, Sequence
@@ -56,7 +55,8 @@ class Session:
         self.seed = secrets.randbits(32) if settings.seed is None else settings.seed
         self._models = models
         self._lines = lines
-        self._deliver = deliver
+        self.deliver = deliver
+        self.wants_pieces = bool(settings.observers)
         self._observers = settings.observers
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step)
@@ -127,15 +127,7 @@ class Session:
         jobs: dict[int, list[Job]] = {}
         for pending in batch:
             model = self._models[pending.task.step]
-            job = Job(
-                pending.request,
-                pending,
-                self._deliver,
-                functools.partial(self._is_dropped, pending),
-                bool(self._observers),
-                self._record if self.settings.store is not None else None,
-            )
-            jobs.setdefault(id(model), []).append(job)
+            jobs.setdefault(id(model), []).append(Job(pending.request, pending, self))
         for line, waiting in jobs.items():
             self._lines[line].submit(waiting)
 
@@ -188,7 +180,7 @@ class Session:
                 self._tell_reply(pending, done.batch, reply, error)
             self.core.deliver(pending, reply, error)
 
-    def _record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
+    def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""
         store = self.settings.store
         if store is None or not answered:
@@ -199,9 +191,9 @@ class Session:
             self._journal_error = error
             raise
 
-    def _is_dropped(self, pending: Pending) -> bool:
+    def is_dropped(self, token: Pending) -> bool:
         """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
-        return pending.is_dropped or self._journal_error is not None
+        return token.is_dropped or self._journal_error is not None
 
     def _wait(self, pending: Pending, wait_s: float, error: Exception) -> None:
         pending.attempt += 1
@@ -225,14 +217,8 @@ class Session:
 
     def _start_program(self, frame: Frame, step: Step, values: tuple[Any, ...]) -> Work:
         row = frame.path[0]
-        names, inputs = self._input_names, self._row_inputs[row]
-        site = Site(
-            model=self._models[step],
-            node=step.name,
-            item=frame.path,
-            run_seed=self.seed,
-            inputs=lambda: dict(zip(names, inputs, strict=True)),
-        )
+        inputs = self._row_inputs[row]
+        site = Site(self._models[step], step.name, frame.path, self.seed, self._input_names, inputs)
         work: Work = step.call(*values)(site)
         return work
 

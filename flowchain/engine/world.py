@@ -22,7 +22,7 @@ class TakesJobs(Protocol):
     """The line in front of a model, as a run sees it."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Put requests in line; their outcomes go to each job's ``deliver``."""
+        """Put requests in line; their outcomes go to each job's sender."""
         ...
 
 

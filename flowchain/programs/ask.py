@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from hashlib import blake2b
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from flowchain.protocols import Model
 from flowchain.records import Request
@@ -30,8 +29,7 @@ def ask_all(requests: Sequence[Request[R]]) -> Program[list[R]]:
     return replies
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """Where a program runs: which model it may ask, and where it stands in the run."""
 
     model: Model
@@ -39,8 +37,12 @@ class Site:
     """Full name of the node, for messages."""
     item: tuple[int, ...]
     run_seed: int
-    inputs: Callable[[], dict[str, Any]]
-    """The row's inputs, by name: where the origins of texts are found."""
+    input_names: tuple[str, ...] = ()
+    input_values: Sequence[Any] = ()
+
+    def inputs(self) -> dict[str, Any]:
+        """Give the row's inputs, by name: where the origins of texts are found."""
+        return dict(zip(self.input_names, self.input_values, strict=True))
 
     def seed(self, own: int | None) -> int:
         """Give the seed of a sampled request: its own, or one that depends on run, node and item, never on position.

@@ -141,6 +141,15 @@ def batch() -> list[tuple[str, float, str]]:
     function = increment.function
 
     def plain() -> list[int]:
+        by_hand, values = [function] * 3, []
+        for row in rows:
+            x = row["x"]
+            for step in by_hand:
+                x = step(x)
+            values.append(x)
+        return values
+
+    def written_out() -> list[int]:
         return [function(function(function(row["x"]))) for row in rows]
 
     def growth(work: Callable[[], Any]) -> int:
@@ -155,6 +164,7 @@ def batch() -> list[tuple[str, float, str]]:
     memory = growth(lambda: chain.batch(rows)) / growth(plain)
     return [
         ("batch of 100,000 rows × 3 nodes", ratio(lambda: chain.batch(rows), plain, 1), "≤ 1.5"),
+        ("… against the three calls in one expression", ratio(lambda: chain.batch(rows), written_out, 1), ""),
         ("… its memory growth", memory, "≤ 1.5"),
     ]
 

@@ -114,13 +114,22 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
 
 
 def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
-    def deliver(done: Any) -> None:
-        assert isinstance(done, Done)
-        found.append(done)
-        if has_come is not None:
-            has_come.set()
+    class Sender:
+        wants_pieces = False
 
-    return Job(EmbedRequest(text="a"), "token", deliver, lambda: False)
+        def deliver(self, done: Any) -> None:
+            assert isinstance(done, Done)
+            found.append(done)
+            if has_come is not None:
+                has_come.set()
+
+        def is_dropped(self, token: Any) -> bool:
+            return False
+
+        def record(self, answered: Any) -> None:
+            pass
+
+    return Job(EmbedRequest(text="a"), "token", Sender())
 
 
 def test_a_line_is_shared_by_all_who_use_it_and_ends_with_the_last() -> None:
