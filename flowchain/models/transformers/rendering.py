@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, concatenate
+from flowchain.models.instructions import to_summarize, to_translate
 from flowchain.models.transformers.conversation import conversation
 from flowchain.models.transformers.encoding import encode
 from flowchain.models.transformers.languages import translation_prefix, with_source
@@ -45,13 +46,13 @@ def render(tokenizing: Tokenizing, config: Any, request: Request[Any]) -> Render
     if isinstance(request, SummarizeRequest):
         if config.is_encoder_decoder:
             return _plain(tokenizing, config, _to_summarize(config, request))
-        return _instruct(tokenizing, config, *_summary_instruction(request), "Summary:")
+        return _instruct(tokenizing, config, to_summarize(request), request.text, "Summary:")
     if isinstance(request, TranslateRequest):
         if config.is_encoder_decoder:
             text = concatenate([Excerpt(translation_prefix(tokenizing, config, request)), request.text])
             rendered = _plain(tokenizing, config, text)
             return Rendered(tuple(with_source(tokenizing, config, rendered.ids, request)), rendered.text)
-        return _instruct(tokenizing, config, *_translation_instruction(request), "Translation:")
+        return _instruct(tokenizing, config, to_translate(request), request.text, "Translation:")
     raise ModelError(
         f"A {type(request).__name__} is not written as one prompt.",
         got=type(request).__name__,
@@ -90,18 +91,6 @@ def _to_summarize(config: Any, request: SummarizeRequest) -> Excerpt:
         # Before the text and on a line of its own: how query-focused summarisers are fine-tuned (QMSum, SQuALITY).
         parts += [request.focus, Excerpt("\n")]
     return concatenate([*parts, request.text])
-
-
-def _summary_instruction(request: SummarizeRequest) -> tuple[Excerpt, str]:
-    parts: list[str | Excerpt] = [Excerpt("Summarize the text")]
-    if request.focus:
-        parts += [Excerpt(", with this in view: "), request.focus]
-    return concatenate([*parts, Excerpt(". Give the summary only.")]), request.text
-
-
-def _translation_instruction(request: TranslateRequest) -> tuple[Excerpt, str]:
-    words = ["Translate the text from ", request.source, " to ", request.target, ". Give the translation only."]
-    return concatenate(word if place % 2 else Excerpt(word) for place, word in enumerate(words)), request.text
 
 
 def _instruct(tokenizing: Tokenizing, config: Any, instruction: Excerpt, text: str, cue: str) -> Rendered:

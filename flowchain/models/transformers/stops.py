@@ -1,4 +1,4 @@
-"""Where does a reply end in the text? Stop strings found, trimmed, and never streamed, whatever the tokenizer.
+"""What text do tokens become, one by one? The part of stop strings (see ``models.stops``) that a tokenizer decides.
 
 A stop string may be one token or many, begin or end inside a token, or lie across a word boundary that only the
 decoder writes. So the search runs on the decoded text, which grows token by token:
@@ -18,43 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from flowchain.models.stops import Writing
+
 Decode: TypeAlias = Callable[[list[int]], str]
 
 _BROKEN = "\ufffd"
 
 
-def first_stop(text: str, stops: Sequence[str], start: int = 0) -> tuple[int, int] | None:
-    """Find the stop string that is complete first, searching from *start*: (where it begins, where it ends).
-
-    Of several that end together the longest counts, so that the trimmed text does not depend on how a tokenizer
-    happened to cut it.
-
-    >>> first_stop("one ### two", ["two", "##", "###"])
-    (4, 6)
-    """
-    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop, start)) >= 0]
-    if not found:
-        return None
-    end, at = min(found)
-    return at, end
-
-
-def held_back(text: str, stops: Sequence[str]) -> int:
-    """Say how many characters at the end of a text may still become a stop string.
-
-    >>> held_back("The end.#", ["###", ".##"])
-    2
-    """
-    longest = 0
-    for stop in stops:
-        for length in range(min(len(stop) - 1, len(text)), longest, -1):
-            if text.endswith(stop[:length]):
-                longest = length
-                break
-    return longest
-
-
-class Transcript:
+class Transcript(Writing):
     """The text of one reply as it grows, up to its stop.
 
     >>> letters = lambda ids: "".join("ab#"[i] for i in ids)
@@ -66,17 +37,12 @@ class Transcript:
     """
 
     def __init__(self, decode: Decode, stops: Sequence[str] = ()) -> None:
-        self.text = ""
-        """All that is decoded; without the stop and what follows it once that is found."""
-        self.is_stopped = False
+        super().__init__(stops)
         self._decode = decode
-        self._stops = tuple(stops)
-        self._reach = max(map(len, self._stops), default=1) - 1
         self._ids: list[int] = []
         self._behind = 0  # ids[behind:settled] are the context that a new token is decoded with
         self._settled = 0  # the text holds ids[:settled]
         self._known = ""  # what ids[behind:settled] decode to
-        self._taken = 0
 
     def push(self, token: int) -> bool:
         """Add a token; True where a stop string is complete with it."""
@@ -88,15 +54,6 @@ class Transcript:
         """Take in what was still undecided, such as half a character at the end; True where it completes a stop."""
         return not self.is_stopped and self._settle(self._decode(self._ids[self._behind :]))
 
-    def take(self, *, is_last: bool = False) -> str:
-        """Give what can be shown now and was not given before; ``is_last`` gives the held back rest, too."""
-        ready = len(self.text)
-        if not (self.is_stopped or is_last):
-            ready -= held_back(self.text, self._stops)
-        piece = self.text[self._taken : ready]
-        self._taken += len(piece)
-        return piece
-
     def _settle(self, whole: str) -> bool:
         if whole.startswith(self._known):
             grown = whole[len(self._known) :]
@@ -104,16 +61,9 @@ class Transcript:
             grown = self._decode(self._ids[self._settled :])
         if not grown:
             return False
-        start = max(0, len(self.text) - self._reach)
-        self.text += grown
         self._behind, self._settled = self._settled, len(self._ids)
         self._known = self._decode(self._ids[self._behind : self._settled])
-        stop = first_stop(self.text, self._stops, start) if self._stops else None
-        if stop is None:
-            return False
-        self.text = self.text[: stop[0]]
-        self.is_stopped = True
-        return True
+        return self.add(grown)
 
 
 def text_of(ids: Sequence[int], decode: Decode) -> str:

@@ -14,41 +14,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from flowchain.errors import ModelError
+from flowchain.models.stops import first_stop
 from flowchain.models.transformers import TransformersModel
-from flowchain.models.transformers.stops import Transcript, first_stop, held_back, text_of
+from flowchain.models.transformers.stops import Transcript, text_of
 from flowchain.records import GenerateRequest, Sampling
 from tests.models.transformers.generating import Recorder, model_of, sampled, text_alone
 from tests.models.transformers.texts import few
 from tests.tiny_models import Build, shake, tokenizer_for
-
-short = st.text(alphabet="ab#\n", max_size=12)
-stop_lists = st.lists(st.text(alphabet="ab#\n", min_size=1, max_size=4), min_size=1, max_size=4)
-
-
-# ── by the definition ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@given(text=short, stops=stop_lists)
-def test_the_first_stop_is_the_one_that_ends_first(text: str, stops: list[str]) -> None:
-    by_character = next(
-        (
-            (min(end - len(stop) for stop in stops if text[:end].endswith(stop)), end)
-            for end in range(1, len(text) + 1)
-            if any(text[:end].endswith(stop) for stop in stops)
-        ),
-        None,
-    )
-    assert first_stop(text, stops) == by_character
-
-
-@given(text=short, stops=stop_lists)
-def test_held_back_is_what_may_still_become_a_stop(text: str, stops: list[str]) -> None:
-    expected = max(
-        (n for n in range(len(text) + 1) for stop in stops if n < len(stop) and text[len(text) - n :] == stop[:n]),
-        default=0,
-    )
-    assert held_back(text, stops) == expected
-
 
 # ── on every kind of tokenizer ───────────────────────────────────────────────────────────────────────────────────
 
