@@ -11,7 +11,6 @@
 
 from flowchain.chain import Chain
 from flowchain.documents import Document, read_document
-from flowchain.engine.retry import Retry
 from flowchain.engine.settings import Settings
 from flowchain.errors import (
     ChainError,
@@ -44,6 +43,14 @@ from flowchain.nodes.tasks import (
 from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.protocols import Window
 from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Source
+from flowchain.retry import (
+    Retry,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential_jitter,
+    wait_fixed,
+)
 from flowchain.store.store import Store
 
 __all__ = [
@@ -92,4 +99,9 @@ __all__ = [
     "Window",
     "node",
     "read_document",
+    "retry_if_exception",
+    "stop_after_attempt",
+    "stop_before_delay",
+    "wait_exponential_jitter",
+    "wait_fixed",
 ]

@@ -90,8 +90,11 @@ class RequestRetried(NamedTuple):
 
     run: str
     at_s: float
+    node: str
+    item: ItemPath
     number: int
     attempt: int
+    """The try to come, counted from 1."""
     wait_s: float
     error: Exception
 

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from flowchain.chain import Chain
+from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, calling, limit_of
 from flowchain.engine.drive import drive
-from flowchain.engine.hosts import Done, Job, Line, Piece
+from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
 from flowchain.engine.plan import compile_plan
 from flowchain.engine.schedule import Row
@@ -251,7 +252,7 @@ class SimulatedWorld:
     def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
         """Open the lines in front of these models; they stay as long as the world."""
         for model in models:
-            self._lines.setdefault(id(model), _SimulatedLine(model, self._rows))
+            self._lines.setdefault(id(model), _SimulatedLine(Line(model, self._rows, self._calling), self))
         return nullcontext(self._lines)
 
     def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:
@@ -281,11 +282,26 @@ class SimulatedWorld:
     def _begin_calls(self) -> None:
         for line in self._lines.values():
             while len(line.waiting) and not line.is_busy:
-                batch = line.waiting.take()
-                if batch:
+                if line.held_until > self._now:
                     line.is_busy = True
-                    end = self._now + self._seconds([job.request for job in batch])
+                    heapq.heappush(self._calls, (line.held_until, next(self._numbers), line, []))
+                elif batch := line.waiting.take():
+                    line.is_busy = True
+                    limit_s = limit_of(batch)
+                    seconds = self._seconds([job.request for job in batch])
+                    end = self._now + (seconds if limit_s is None else min(seconds, limit_s))
                     heapq.heappush(self._calls, (end, next(self._numbers), line, batch))
+
+    def _calling(self, model: Model, batch: Sequence[Job]) -> Call:
+        """Ask as ever, but let calls that take too long by this world's clock fail."""
+        call, limit_s = calling(model, batch), limit_of(batch)
+
+        def timed(requests: Sequence[Request[Any]]) -> Sequence[Any]:
+            if limit_s is not None and self._seconds(requests) > limit_s:
+                raise CallTimeout.of(model, limit_s, len(requests))
+            return call(requests)
+
+        return timed
 
     # ── running a chain in it ────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,9 +333,14 @@ def _bound(inputs: Inputs, row: Mapping[str, Any]) -> list[Any] | Exception:
 
 
 class _SimulatedLine:
-    def __init__(self, model: Model, rows: int) -> None:
-        self.waiting = Line(model, rows)
+    def __init__(self, waiting: Line, world: SimulatedWorld) -> None:
+        self.waiting = waiting
         self.is_busy = False
+        self.held_until = 0.0
+        self._world = world
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self.waiting.add(jobs)
+
+    def hold(self, seconds: float) -> None:
+        self.held_until = max(self.held_until, self._world.now() + seconds)

@@ -196,10 +196,10 @@ def test_what_may_pass_is_tried_again() -> None:
             return [VectorReply(vector=(1.0,)) for _ in requests]
 
     model = Flaky()
-    chain = fc.Chain(fc.Embed(text=TEXT, model=model), settings=fc.Settings(retry=fc.Retry(first_wait_s=0)))
+    chain = fc.Chain(fc.Embed(text=TEXT, model=model), settings=fc.Settings(retry=fc.Retry(wait=fc.wait_fixed(0))))
     assert chain.batch([{"text": "a"}, {"text": "b"}]) == [[1.0], [1.0]]
     with pytest.raises(fc.NodeError, match="reset"):
-        fc.Chain(fc.Embed(text=TEXT, model=Flaky())).run(text="a", retry=fc.Retry(attempts=1))
+        fc.Chain(fc.Embed(text=TEXT, model=Flaky())).run(text="a", retry=fc.Retry(stop=fc.stop_after_attempt(1)))
 
 
 @pytest.mark.parametrize("replies", [[], [None], "text", [VectorReply(vector=(1.0,))] * 2])

@@ -65,7 +65,7 @@ class Frame:
 class Task:
     """A step in progress."""
 
-    __slots__ = ("family", "frame", "is_over", "missing", "pending", "replies", "step", "work")
+    __slots__ = ("family", "frame", "is_over", "missing", "note", "pending", "replies", "step", "work")
 
     def __init__(self, frame: Frame, step: Step, work: Work) -> None:
         self.frame = frame
@@ -75,13 +75,14 @@ class Task:
         self.missing = 0
         self.pending: Sequence[Pending] = ()
         self.family: _Family | None = None
+        self.note = ""  # what the driver knows of its failure, beside the error
         self.is_over = False
 
 
 class Pending:
     """A request on its way."""
 
-    __slots__ = ("attempt", "is_dropped", "number", "position", "request", "task")
+    __slots__ = ("attempt", "is_dropped", "number", "position", "request", "sent_s", "task")
 
     def __init__(self, request: Request[Any], task: Task, position: int, number: int) -> None:
         self.request = request
@@ -89,6 +90,7 @@ class Pending:
         self.position = position
         self.number = number
         self.attempt = 1
+        self.sent_s = 0.0
         self.is_dropped = False
 
 
@@ -326,7 +328,8 @@ class Core:
             self._succeed(frame, step, stop.value)
         except CAUGHT as raised:
             self._leave(task)
-            self._fail(frame, step, node_error(step.name, raised, cause=raised))
+            note = task.note if raised is error else ""
+            self._fail(frame, step, node_error(step.name, raised, cause=raised, note=note))
         else:
             self._take(task, effect)
 

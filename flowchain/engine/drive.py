@@ -40,11 +40,10 @@ def drive(
     feed = iter(rows)
     with world.lines(list(models.values())) as lines:
         session = Session(plan, settings, models, lines, mailbox.put, world)
-        deadline = None if settings.timeout is None else world.now() + settings.timeout
         error: BaseException | None = None
         session.start(row_count)
         try:
-            steps = schedule(session, deadline)
+            steps = schedule(session)
             found = next(steps, None)
             while found is not None:
                 if isinstance(found, NeedRow):

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from flowchain.engine.calling import Done, Piece
 from flowchain.engine.core import Task
 from flowchain.engine.effects import Wait
 from flowchain.engine.failure import CAUGHT, node_error
-from flowchain.engine.hosts import Done, Piece
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.schedule import NeedRow, Pause, Row, schedule
 from flowchain.engine.session import Session
@@ -70,12 +70,11 @@ async def drive_async(
     tasks: set[asyncio.Task[None]] = set()
     with world.lines(list(models.values())) as lines:
         session = Session(plan, settings, models, lines, inbox.put, world)
-        deadline = None if settings.timeout is None else world.now() + settings.timeout
         error: BaseException | None = None
         session.start(row_count)
         feed = _feed(rows)
         try:
-            steps = schedule(session, deadline)
+            steps = schedule(session)
             found: Row | NeedRow | Pause | None = next(steps, None)
             while found is not None:
                 if isinstance(found, NeedRow):

@@ -16,8 +16,11 @@ CAUGHT = (Exception, SystemExit, GeneratorExit)
 _LONGEST_MESSAGE = 4_000
 
 
-def node_error(node: str, error: BaseException, *, cause: BaseException | None = None) -> NodeError:
-    """Say which node failed with what; with ``cause``, keep it as if by ``raise … from cause``."""
+def node_error(node: str, error: BaseException, *, cause: BaseException | None = None, note: str = "") -> NodeError:
+    """Say which node failed with what; with ``cause``, keep it as if by ``raise … from cause``.
+
+    ``note`` is what the engine knows beside it. It is not added to the error itself, which may stand for many requests.
+    """
     if isinstance(error, NodeError):
         return error
     what = f"{type(error).__name__}: {_message(error)}"
@@ -25,7 +28,8 @@ def node_error(node: str, error: BaseException, *, cause: BaseException | None =
     if isinstance(error, FlowchainError):
         what = _message(error)
         fields = {"field": error.field, "got": error.got, "wanted": error.wanted, "fix": error.fix}
-    made = NodeError(f"node {node!r} failed: {what}", node=node, **fields)
+    told_beside = f" ({note})" if note else ""
+    made = NodeError(f"node {node!r} failed: {what}{told_beside}", node=node, **fields)
     made.__cause__ = cause
     if error.__traceback__ is not None:
         # The first frame is the engine's own loop; what follows is the user's.

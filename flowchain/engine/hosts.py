@@ -6,62 +6,16 @@ long as some run uses the model and ends with the last one, so nothing is left b
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import itertools
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+import time
+from collections.abc import Sequence
+from typing import Any
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
-from flowchain.engine.retry import is_transient
+from flowchain.engine.calling import Calling, CallTimeout, Done, Job, Sender, calling
 from flowchain.protocols import Model
-from flowchain.records import Reply, Request
-
-
-class Done(NamedTuple):
-    """What one call of a model brought for one sender."""
-
-    batch: int
-    outcomes: list[tuple[Any, Outcome]]
-
-
-class Piece(NamedTuple):
-    """A part of a reply on its way."""
-
-    token: Any
-    text: str
-
-
-Deliver: TypeAlias = Callable[[Done | Piece], None]
-
-
-class Sender(Protocol):
-    """Who puts requests in line: a run. Its methods are called in the worker's thread."""
-
-    deliver: Deliver
-    wants_pieces: bool
-
-    def is_dropped(self, token: Any) -> bool:
-        """Is the reply of no use any more?"""
-        ...
-
-    def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
-        """Make replies durable, by the sender's marks, before the next batch is cut; raise where that can't be."""
-        ...
-
-
-class Job(NamedTuple):
-    """A request in line."""
-
-    request: Request[Any]
-    token: Any
-    """The sender's own mark, given back with the outcome."""
-    sender: Sender
-
-    def is_dropped(self) -> bool:
-        return self.sender.is_dropped(self.token)
-
+from flowchain.retry import is_transient
 
 _batch_numbers = itertools.count()
 
@@ -69,8 +23,9 @@ _batch_numbers = itertools.count()
 class Line:
     """What waits for a model, cut into batches and answered; it has no thread and decides no moment itself."""
 
-    def __init__(self, model: Model, rows: int = ROWS) -> None:
+    def __init__(self, model: Model, rows: int = ROWS, calling: Calling = calling) -> None:
         self.model = model
+        self._calling = calling
         self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
 
     def __len__(self) -> int:
@@ -89,14 +44,20 @@ class Line:
         """Call the model, and hand every sender the outcomes of its requests."""
         if not batch:
             return
-        call = _caller(self.model, batch)
+        late = itertools.count()
 
         def is_whole(error: BaseException) -> bool:
+            if isinstance(error, CallTimeout):
+                # One request may hang, and is looked for; where the others hang as well, it is the model that is slow.
+                return next(late) > 0
             # A model that was told to stop fails for everyone in the batch: there is no guilty request to look for.
             return is_transient(error) or all(job.is_dropped() for job in batch)
 
         outcomes = answer_batch(
-            call, [job.request for job in batch], is_whole=is_whole, on_halved=self._remember_limit
+            self._calling(self.model, batch),
+            [job.request for job in batch],
+            is_whole=is_whole,
+            on_halved=self._remember_limit,
         )
         number = next(_batch_numbers)
         by_sender: dict[Sender, list[tuple[Any, Outcome]]] = {}
@@ -132,6 +93,7 @@ class Host:
         self._line = Line(model)
         self._changed = threading.Condition()
         self._is_closing = False
+        self._held_until = 0.0
         self._thread: threading.Thread | None = None
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -141,6 +103,12 @@ class Host:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
                 self._thread.start()
+            self._changed.notify()
+
+    def hold(self, seconds: float) -> None:
+        """Begin no call for so long, whoever waits: the model asked for it."""
+        with self._changed:
+            self._held_until = max(self._held_until, time.monotonic() + seconds)
             self._changed.notify()
 
     def close(self) -> threading.Thread | None:
@@ -156,47 +124,15 @@ class Host:
             self._predecessor.join()
         while True:
             with self._changed:
-                while not len(self._line) and not self._is_closing:
-                    self._changed.wait()
+                while not self._is_closing:
+                    held_s = self._held_until - time.monotonic()
+                    if len(self._line) and held_s <= 0:
+                        break
+                    self._changed.wait(held_s if len(self._line) else None)
                 if self._is_closing:
                     return
                 batch = self._line.take()
             self._line.serve(batch)
-
-
-class _Watch:
-    """Passes pieces of text on, and tells the model to stop once nobody wants any of its batch."""
-
-    def __init__(self, batch: Sequence[Job]) -> None:
-        self._batch = batch
-
-    def text(self, index: int, piece: str) -> None:
-        job = self._batch[index]
-        if job.sender.wants_pieces:
-            job.sender.deliver(Piece(job.token, piece))
-
-    def is_cancelled(self) -> bool:
-        return all(job.is_dropped() for job in self._batch)
-
-
-def _caller(model: Model, batch: list[Job]) -> Callable[[Sequence[Request[Any]]], Sequence[Reply]]:
-    by_request = {id(job.request): job for job in batch}
-
-    def call(requests: Sequence[Request[Any]]) -> Sequence[Reply]:
-        method = getattr(model, requests[0].task)
-        if getattr(model, "is_watchable", False):
-            result = method(requests, watch=_Watch([by_request[id(request)] for request in requests]))
-        else:
-            result = method(requests)
-        if inspect.isawaitable(result):
-            result = asyncio.run(_awaited(result))
-        return list(result)
-
-    return call
-
-
-async def _awaited(result: Any) -> Any:
-    return await result
 
 
 class Hosts:

@@ -206,7 +206,7 @@ def _plain_loop(
 
 def _values(node: Node[Any]) -> dict[str, Any]:
     """The fields that a node's call takes as arguments."""
-    skipped = ("name", "model")
+    skipped = ("name", "model", "retry")
     is_prompt = isinstance(node, _WRITES_PROMPTS)
     return {
         field: _template_text(value) if is_prompt else value

@@ -34,11 +34,11 @@ NEED_ROW = NeedRow()
 Schedule: TypeAlias = Generator[Row | NeedRow | Pause, "list[Any] | Exception | None", None]
 
 
-def schedule(session: Session, deadline: float | None) -> Schedule:
+def schedule(session: Session) -> Schedule:
     """Give rows in their order, at most ``settings.concurrency`` in progress or waiting for an earlier one.
 
     Raises:
-        TimeoutError: the deadline (of the session's clock) has passed.
+        TimeoutError: the session's deadline has passed.
     """
     width = session.settings.concurrency
     done: dict[int, Row] = {}
@@ -65,14 +65,14 @@ def schedule(session: Session, deadline: float | None) -> Schedule:
         if is_exhausted and given == started:
             return
         if given == before or is_exhausted:
-            yield Pause(_patience(session, deadline))
+            yield Pause(_patience(session))
 
 
-def _patience(session: Session, deadline: float | None) -> float | None:
+def _patience(session: Session) -> float | None:
     timeout_s = session.seconds_to_next()
-    if deadline is None:
+    if session.deadline is None:
         return timeout_s
-    left = deadline - session.world.now()
+    left = session.deadline - session.world.now()
     if left <= 0:
         raise TimeoutError(f"the run did not end within its timeout of {session.settings.timeout} s")
     return left if timeout_s is None else min(timeout_s, left)

@@ -9,13 +9,14 @@ Everything that sync and async driving have in common is here; what differs is o
 from __future__ import annotations
 
 import heapq
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.core import Core, Frame, Pending, Task
 from flowchain.engine.effects import Wait, Work
-from flowchain.engine.hosts import Deliver, Done, Job, Piece
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
@@ -34,6 +35,7 @@ from flowchain.events import (
 from flowchain.programs.ask import Site
 from flowchain.protocols import Asked, Model, fingerprint_of
 from flowchain.records import Reply
+from flowchain.retry import Failed, Retry, RetryState, asked_s, is_transient
 from flowchain.windows.fit import check_fit
 
 
@@ -57,6 +59,8 @@ class Session:
         self._lines = lines
         self.deliver = deliver
         self.wants_pieces = bool(settings.observers)
+        self.limit_s = settings.request_timeout
+        self.deadline = None if settings.timeout is None else world.now() + settings.timeout
         self._observers = settings.observers
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step)
@@ -124,6 +128,9 @@ class Session:
                     self._tell_sent(pending)
             batch = [pending for pending in batch if self._fits(pending)]
             batch = self._recall(batch)
+            now = self.world.now()
+            for pending in batch:
+                pending.sent_s = now
         jobs: dict[int, list[Job]] = {}
         for pending in batch:
             model = self._models[pending.task.step]
@@ -171,11 +178,8 @@ class Session:
             self._tell_text(done.token, done.text)
             return
         for pending, (reply, error) in done.outcomes:
-            if error is not None and not pending.is_dropped:
-                wait_s = self.settings.retry.wait_s(error, attempt=pending.attempt, chance=self.world.chance())
-                if wait_s is not None:
-                    self._wait(pending, wait_s, error)
-                    continue
+            if error is not None and not pending.is_dropped and self._is_tried_again(pending, error):
+                continue
             if not pending.is_dropped:
                 self._tell_reply(pending, done.batch, reply, error)
             self.core.deliver(pending, reply, error)
@@ -195,11 +199,31 @@ class Session:
         """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
         return token.is_dropped or self._journal_error is not None
 
-    def _wait(self, pending: Pending, wait_s: float, error: Exception) -> None:
-        pending.attempt += 1
+    def _is_tried_again(self, pending: Pending, error: Exception) -> bool:
+        """Let a failed request wait for its next try, unless it has had enough of them, or no time is left for one."""
         now = self.world.now()
-        self.emit(RequestRetried(self.run, now, pending.number, pending.attempt, wait_s, error))
+        retry: Retry = pending.task.step.node.retry or self.settings.retry  # type: ignore[attr-defined]
+        state = RetryState(pending.attempt, Failed(error), now - pending.sent_s, chance=self.world.chance())
+        wait_s, asked = retry.wait_s(state), asked_s(error)
+        left_s = math.inf if self.deadline is None else self.deadline - now
+        if wait_s is None or wait_s >= left_s:
+            notes = [f"asked {pending.attempt} times"] if pending.attempt > 1 else []
+            if asked is not None and is_transient(error):
+                left = "" if left_s == math.inf else f", and {max(0.0, left_s):,.1f} s of the run's timeout are left"
+                notes.append(f"the server asks to wait {asked:,.1f} s{left}")
+            pending.task.note = "; ".join(notes)
+            return False
+        pending.attempt += 1
+        task = pending.task
+        self.emit(
+            RequestRetried(
+                self.run, now, task.step.name, task.frame.path, pending.number, pending.attempt, wait_s, error
+            )
+        )
         heapq.heappush(self._due, (now + wait_s, pending.number, pending))
+        if asked is not None:
+            self._lines[id(self._models[task.step])].hold(wait_s)
+        return True
 
     def _send_due(self) -> None:
         now = self.world.now() if self._due else 0.0

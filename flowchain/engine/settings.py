@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowchain.engine.retry import Retry
 from flowchain.errors import ChainError, Problem, shown
 from flowchain.protocols import Store
+from flowchain.retry import Retry
+
+_RETRY = Retry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,12 @@ class Settings:
     """Where replies are kept and found again: a `Store`, or None."""
     models: Mapping[str, Any] = field(default_factory=dict)
     """Models by node name or by task (``{"summarize": "org/name"}``), for nodes that name none themselves."""
-    retry: Retry = field(default_factory=Retry)
-    """How often to ask again after a failure that may pass."""
+    retry: Retry = _RETRY
+    """How often to ask again after a failure that may pass; a node may have a ``retry`` of its own."""
     timeout: float | None = None
     """Seconds for the whole running call, then TimeoutError; None: no limit."""
+    request_timeout: float | None = None
+    """Seconds for a model's call, from its beginning; one that takes longer has failed, and may be retried."""
     concurrency: int = 256
     """Most rows of a batch in progress at once."""
     seed: int | None = None
@@ -48,7 +52,8 @@ class Settings:
     """What to do with text that has no UTF-8 form (lone surrogates): ``error``, or ``replace`` each with U+FFFD."""
 
     def __post_init__(self) -> None:
-        store, timeout, count = self.store, self.timeout, self.concurrency
+        store, count = self.store, self.concurrency
+        timeout, limit = self.timeout, self.request_timeout
         is_store = store is None or all(callable(getattr(store, verb, None)) for verb in ("recall", "record"))
         rules = (
             ("store", is_store, "a Store, or None", "Write Store(path)."),
@@ -58,12 +63,23 @@ class Settings:
                 "a mapping of nodes or tasks to models",
                 'Write models={"summarize": "org/name"}.',
             ),
-            ("retry", isinstance(self.retry, Retry), "a Retry", "Write Retry(attempts=3); 1 never asks again."),
+            (
+                "retry",
+                isinstance(self.retry, Retry),
+                "a Retry",
+                "Write Retry(stop=stop_after_attempt(3)); 1 never asks again.",
+            ),
             (
                 "timeout",
                 timeout is None or (_is_number(timeout) and timeout > 0),
                 "seconds > 0, or None for no limit",
                 "Leave it out for a run without a limit.",
+            ),
+            (
+                "request_timeout",
+                limit is None or (_is_number(limit) and limit > 0),
+                "seconds > 0, or None for no limit",
+                "Leave it out for calls without a limit.",
             ),
             ("concurrency", _is_whole(count) and count >= 1, "a whole number ≥ 1", "1 runs one row at a time."),
             ("seed", self.seed is None or _is_whole(self.seed), "a whole number", "Any will do."),
@@ -76,6 +92,11 @@ class Settings:
             for name, is_right, wanted, fix in rules
             if not is_right
         ]
+        if not problems and timeout is not None and self.retry is not _RETRY and self.retry.longest_s >= timeout:
+            # The default's waits end with the run instead; whoever chose both meant both.
+            fix = "Stop earlier, wait less, or allow more time."
+            got = f"waits of up to {self.retry.longest_s:,.1f} s in all"
+            problems = [Problem("settings", "retry", got, f"less than the timeout of {timeout:,} s", fix)]
         if problems:
             raise ChainError.of(problems)
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
-from flowchain.engine.hosts import HOSTS, Done, Job, Piece
+from flowchain.engine.calling import Done, Job, Piece
+from flowchain.engine.hosts import HOSTS
 from flowchain.protocols import Model
 
 Mailbox: TypeAlias = "queue.SimpleQueue[Done | Piece]"
@@ -23,6 +24,10 @@ class TakesJobs(Protocol):
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Put requests in line; their outcomes go to each job's sender."""
+        ...
+
+    def hold(self, seconds: float) -> None:
+        """Begin no call for so long, whoever waits: the model asked for it."""
         ...
 
 

@@ -27,6 +27,7 @@ from flowchain.nodes.function import FunctionNode, NodeFunction
 from flowchain.nodes.ref import Node
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
+from flowchain.retry import Retry
 
 FORMAT = 1
 MOST_BYTES = 64 * 2**20  # five times a chain of 100,000 nodes; load() takes a smaller bound for texts from strangers
@@ -159,6 +160,8 @@ class _Writer:
                 fix = "Two functions have this name: give one another by @fc.node(name=…)."
                 raise _unwritable(place, value.name, fix)
             return {"function": value.name}
+        if isinstance(value, Retry):
+            raise _unwritable(place, "a Retry", "Its rules may be functions: give retry=… when the chain runs.")
         raise _unwritable(place, shown(value), "Name a model by its id; give objects when the chain runs (models={…}).")
 
 

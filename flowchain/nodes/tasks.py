@@ -18,6 +18,7 @@ from flowchain.errors import Problem
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.types import describe
 from flowchain.records import AnswerSpan, Classification, Entity, Message, Task
+from flowchain.retry import Retry
 
 T_co = TypeVar("T_co", covariant=True)
 Reply_co = TypeVar("Reply_co", covariant=True, default=str)
@@ -45,6 +46,8 @@ class TaskNode(Node[T_co], Generic[T_co]):
 
     model: Any = None
     """Who does it: an id, a folder, or a model object; None: the chain's model for this task."""
+    retry: Retry | None = None
+    """After which failures it is asked again; None: as the run's ``retry`` says."""
 
 
 class Summarize(TaskNode[str]):

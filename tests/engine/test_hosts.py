@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.engine.hosts import HOSTS, Done, Hosts, Job
+from flowchain.engine.calling import Done, Job
+from flowchain.engine.hosts import HOSTS, Hosts
 from flowchain.events import NodeStarted, RequestSent, RunStarted, TextPiece
 from flowchain.records import EmbedRequest, TextReply
 from flowchain.testing import FakeModel
@@ -115,7 +116,7 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
 
 def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
     class Sender:
-        wants_pieces = False
+        wants_pieces, limit_s = False, None
 
         def deliver(self, done: Any) -> None:
             assert isinstance(done, Done)

@@ -19,6 +19,7 @@ WRONG: dict[str, list[Any]] = {
     "models": [3, "org/name", ["summarize"]],
     "retry": [3, None, "twice"],
     "timeout": [0, -1, float("nan"), "3", True],
+    "request_timeout": [0, -1, float("nan"), "3", True],
     "concurrency": [0, -1, 0.5, 2.5, float("inf"), "8", True, None],
     "seed": ["a", 1.5, True],
     "progress": ["yes", 2],

@@ -119,7 +119,8 @@ def test_what_may_pass_is_asked_again_and_nothing_is_asked_without_need(data: st
     output = data.draw(chains([model], 1).filter(lambda output: "poi" not in repr(output)))
     chain = fc.Chain(output)
     row = data.draw(rows_of(chain).filter(lambda row: "poi" not in repr(row)))
-    retry = fc.Retry(attempts=100, longest_wait_s=data.draw(st.sampled_from([0.5, 3.0, 60.0])))
+    longest = data.draw(st.sampled_from([0.5, 3.0, 60.0]))
+    retry = fc.Retry(stop=fc.stop_after_attempt(100), wait=fc.wait_exponential_jitter(multiplier=0.5, max=longest))
     world = data.draw(worlds())
     values = list(world.batch(chain, [row, row], fc.Settings(observers=(story,), retry=retry)))
     assert told(values) == expected_of(output, [row, row])
@@ -168,13 +169,14 @@ def test_a_timeout_ends_a_run_at_its_time(timeout: float, seconds: int) -> None:
 
 
 def test_waiting_for_a_retry_takes_no_time_of_ours() -> None:
-    """The waits double from half a second: 0.5 + 1 + 2 + 4, less a quarter by jitter of one half at chance one half."""
+    """The waits double from half a second: 0.5 + 1 + 2 + 4, each longer by half of half a second."""
     model = FakeModel(fails=lambda request: ConnectionError("lost"))
     world = SimulatedWorld(seconds=lambda requests: 0.0)
     (found,) = world.batch(fc.Chain(fc.Summarize(text="a", model=model)), [{}])
     assert isinstance(found, fc.Failure)
     assert isinstance(found.error.__cause__, ConnectionError)
-    assert world.now() == 7.5 * 0.75
+    assert str(found.error).endswith("lost (asked 5 times)")
+    assert world.now() == 7.5 + 4 * 0.25
     assert len(model.batches) == 5
 
 

@@ -1,0 +1,181 @@
+"""One call of a model: what it is handed, how it learns that it may stop, and what becomes of one that takes too long.
+
+    plain method    called in the worker's thread; with a limit, in a thread that is left behind once the limit is over
+    watched method  asks `Watch.is_cancelled` between two steps, and passes text on as it comes
+    async method    awaited on an event loop of the worker's own; cancelled once nobody wants it, or the limit is over
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from flowchain.engine.batching import Outcome
+from flowchain.protocols import Model
+from flowchain.records import Reply, Request
+
+_LOOK_S = 0.05  # how often an awaited call is asked whether anybody still wants it: far below what a person notices
+
+
+class Done(NamedTuple):
+    """What one call of a model brought for one sender."""
+
+    batch: int
+    outcomes: list[tuple[Any, Outcome]]
+
+
+class Piece(NamedTuple):
+    """A part of a reply on its way."""
+
+    token: Any
+    text: str
+
+
+Deliver: TypeAlias = Callable[[Done | Piece], None]
+
+
+class Sender(Protocol):
+    """Who puts requests in line: a run. Its methods are called in the worker's thread."""
+
+    deliver: Deliver
+    wants_pieces: bool
+    limit_s: float | None
+    """Most seconds of one call; None: any."""
+
+    def is_dropped(self, token: Any) -> bool:
+        """Is the reply of no use any more?"""
+        ...
+
+    def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
+        """Make replies durable, by the sender's marks, before the next batch is cut; raise where that can't be."""
+        ...
+
+
+class Job(NamedTuple):
+    """A request in line."""
+
+    request: Request[Any]
+    token: Any
+    """The sender's own mark, given back with the outcome."""
+    sender: Sender
+
+    def is_dropped(self) -> bool:
+        return self.sender.is_dropped(self.token)
+
+
+class CallTimeout(TimeoutError):
+    """A call took longer than a run allows for one."""
+
+    @classmethod
+    def of(cls, model: Model, limit_s: float, count: int) -> CallTimeout:
+        asked = "one request" if count == 1 else f"{count:,} requests"
+        return cls(f"a call of {model.name!r} with {asked} took longer than request_timeout={limit_s:g} s")
+
+
+Call: TypeAlias = Callable[[Sequence[Request[Any]]], Sequence[Any]]
+Calling: TypeAlias = Callable[[Model, Sequence[Job]], Call]
+
+
+def limit_of(jobs: Sequence[Job]) -> float | None:
+    """Give the most seconds that a call for these requests may take; None: any number."""
+    return min((job.sender.limit_s for job in jobs if job.sender.limit_s is not None), default=None)
+
+
+def calling(model: Model, batch: Sequence[Job]) -> Call:
+    """Give a function that asks a model any of a batch's requests.
+
+    The function raises CallTimeout where that takes longer than a sender allows.
+    """
+    by_request = {id(job.request): job for job in batch}
+
+    # All of it in here, where whatever a model of somebody's own raises is caught and told.
+    def call(requests: Sequence[Request[Any]]) -> Sequence[Any]:
+        method = getattr(model, requests[0].task)
+        limit_s = limit_of(batch)
+        jobs = [by_request[id(request)] for request in requests]
+        watch = _Watch(jobs, limit_s)
+        if getattr(model, "is_watchable", False):
+            found = _watched(method, requests, watch, model)
+        elif limit_s is None or inspect.iscoroutinefunction(method):
+            found = method(requests)
+        else:
+            found = _left_behind(method, requests, limit_s, model)
+        if inspect.isawaitable(found):
+            found = asyncio.run(_awaited(found, watch, model))
+        return list(found)
+
+    return call
+
+
+class _Watch:
+    """Passes pieces of text on, and tells the model to stop once nobody wants its work, or it has taken too long."""
+
+    def __init__(self, jobs: Sequence[Job], limit_s: float | None) -> None:
+        self.jobs = jobs
+        self.limit_s = limit_s
+        self._end = None if limit_s is None else time.monotonic() + limit_s
+
+    def text(self, index: int, piece: str) -> None:
+        job = self.jobs[index]
+        if job.sender.wants_pieces:
+            job.sender.deliver(Piece(job.token, piece))
+
+    def is_cancelled(self) -> bool:
+        return self.is_late() or self.is_unwanted()
+
+    def is_late(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
+    def is_unwanted(self) -> bool:
+        return all(job.is_dropped() for job in self.jobs)
+
+
+def _watched(method: Any, requests: Sequence[Request[Any]], watch: _Watch, model: Model) -> Any:
+    try:
+        found = method(requests, watch=watch)
+    except Exception as error:
+        if watch.limit_s is not None and watch.is_late():
+            raise CallTimeout.of(model, watch.limit_s, len(requests)) from error
+        raise
+    if watch.limit_s is not None and watch.is_late() and not inspect.isawaitable(found):
+        # Told to stop, it gave what it had: texts that end too early are no replies.
+        raise CallTimeout.of(model, watch.limit_s, len(requests))
+    return found
+
+
+def _left_behind(method: Any, requests: Sequence[Request[Any]], limit_s: float, model: Model) -> Any:
+    """Call in a thread of its own: what does not heed a watch can't be stopped, but it need not be waited for."""
+    found: list[Any] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(method(requests))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name=f"flowchain {model.name} call", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise CallTimeout.of(model, limit_s, len(requests))
+    return found[0]
+
+
+async def _awaited(result: Any, watch: _Watch, model: Model) -> Any:
+    running = asyncio.ensure_future(result)
+    while not running.done():
+        await asyncio.wait({running}, timeout=_LOOK_S)
+        if watch.is_cancelled() and not running.done():
+            running.cancel()
+            await asyncio.wait({running}, timeout=1.0)  # time to close connections, and no more
+            if watch.limit_s is not None and watch.is_late():
+                raise CallTimeout.of(model, watch.limit_s, len(watch.jobs))
+            raise ConnectionAbortedError("nobody wants the reply any more")
+    return running.result()
