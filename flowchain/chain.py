@@ -63,6 +63,41 @@ class Chain(Generic[T_co]):
         self._quick: Callable[[Mapping[str, Any]], Any] | None = None
         self._input_names: frozenset[str] | None = None
 
+    def __call__(self, **inputs: Any) -> Ref[T_co]:
+        """Use the chain as a node of another: what it gives for these literals and references in place of its inputs.
+
+        Its nodes become part of the other chain, named below its own name (``notes_1/summarize_1``). Of its settings,
+        models and retries go with its nodes; all others are the running chain's.
+
+        Raises:
+            ChainError: inputs missing, unknown or of a wrong type, all at once.
+
+        >>> import flowchain as fc
+        >>> who = fc.Input("who", str)
+        >>> greet = fc.Chain(fc.PromptTemplate("Dear {who}", values={"who": who}), name="greet")
+        >>> both = fc.Chain(fc.Join(texts=[greet(who=fc.Input("first", str)), greet(who="all")], separator="; "))
+        >>> both.run(first="Ada"), list(both.nodes)
+        ('Dear Ada; Dear all', ['first', 'greet_1/prompt_1', 'greet_2/prompt_1', 'join_1'])
+        """
+        from flowchain.graph.inline import inline
+
+        return inline(self._scope, self.name, inputs, self._own_fields)
+
+    def _own_fields(self, node: Node[Any], name: str) -> dict[str, Any]:
+        from flowchain.nodes.tasks import TaskNode
+
+        fields: dict[str, Any] = {}
+        settings = self._settings
+        if isinstance(node, TaskNode):
+            chosen = [settings.models[key] for key in (name, name.rpartition("/")[2]) if key in settings.models]
+            if chosen:
+                fields["model"] = chosen[0]
+            elif node.model is None and node.task in settings.models:
+                fields["model"] = settings.models[node.task]
+            if node.retry is None and settings.retry != _DEFAULTS.retry:
+                fields["retry"] = settings.retry
+        return fields
+
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────
 
     @property

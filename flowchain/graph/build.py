@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import ChainError, Problem
 from flowchain.nodes.control import Item
-from flowchain.nodes.ref import Node
+from flowchain.nodes.ref import Node, Use
 from flowchain.nodes.text import Input
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Scope:
     reads: Mapping[Node[Any], Reads]
     """Every node of this scope, in order, with what it reads by field."""
     names: Mapping[Node[Any], str]
+    """Unique within the scope; what came with a chain used as a node stands below its name: ``notes_1/answer_1``."""
     captured: tuple[Node[Any], ...]
     """Nodes of enclosing scopes that this one reads."""
     bodies: Mapping[Node[Any], Mapping[str, Scope]]
@@ -74,7 +75,7 @@ def build(output: Node[Any]) -> Scope:
         where = output.name or output.base_name
         problem = Problem(where, None, "a body's item, used outside its body", "a node of its own", fix)
         raise ChainError.of([problem])
-    scope = _name(_walk(output, None, 0), "")
+    scope = _name(_walk(output, None, 0), "", None)
     problems = list(_duplicate_inputs(scope))
     if problems:
         raise ChainError.of(problems)
@@ -154,35 +155,55 @@ def _always_read_from_outside(
 _FIELD = re.compile(r"[.\[]")
 
 
-def _name(walked: _Walked, path: str) -> Scope:
-    given: dict[str, Node[Any]] = {}
+def _name(walked: _Walked, path: str, base: Use | None) -> Scope:
+    """Name the nodes of a scope; ``base`` is the use of a chain that its control node is part of."""
+    given: dict[Use | None, dict[str, Node[Any]]] = {}
     problems = []
     for node in walked.reads:
         if node.name is not None:
-            if node.name in given:
-                got = f"{given[node.name]!r} and {node!r}"
+            known = given.setdefault(node.use, {}).setdefault(node.name, node)
+            if known is not node:
+                got = f"{known!r} and {node!r}"
                 fix = "Give one of them another name; a node meant to be used twice is one object, used twice."
                 problems.append(Problem(path + node.name, "name", got, "different names", fix))
-            given[node.name] = node
     if problems:
         raise ChainError.of(problems)
+    counts: dict[Use | None, dict[str, int]] = {}
+    uses: dict[Use | None, str] = {base: ""}
+
+    def numbered(base: str, use: Use | None) -> str:
+        within, taken = counts.setdefault(use, {}), given.get(use, {})
+        count = within.get(base, 0) + 1
+        while f"{base}_{count}" in taken:
+            count += 1
+        within[base] = count
+        return f"{base}_{count}"
+
+    def prefix(use: Use | None) -> str:
+        unnamed: list[Use] = []
+        while use not in uses:
+            if use is None:  # read by a body of a used chain alone, but brought by whoever uses it
+                uses[use] = f"{numbered('outside', base)}/"
+            else:
+                unnamed.append(use)
+                use = use.outer
+        below = uses[use]
+        for inner in reversed(unnamed):
+            below = uses[inner] = f"{below}{numbered(inner.name, inner.outer)}/"
+        return below
+
     names: dict[Node[Any], str] = {}
-    counts: dict[str, int] = {}
     for node in walked.reads:
-        if node.name is not None:
+        if isinstance(node, Input):
             names[node] = node.name
             continue
-        base = node.base_name
-        if isinstance(node, Item):
-            names[node] = base
-            continue
-        count = counts.get(base, 0) + 1
-        while f"{base}_{count}" in given:
-            count += 1
-        counts[base] = count
-        names[node] = f"{base}_{count}"
+        below = prefix(node.use)
+        if node.name is not None:
+            names[node] = below + node.name
+        else:
+            names[node] = below + (node.base_name if isinstance(node, Item) else numbered(node.base_name, node.use))
     bodies = {
-        node: {field: _name(inner, f"{path}{names[node]}/") for field, inner in fields.items()}
+        node: {field: _name(inner, f"{path}{names[node]}/", node.use) for field, inner in fields.items()}
         for node, fields in walked.bodies.items()
     }
     return Scope(walked.output, walked.item, path, walked.reads, names, tuple(walked.captured), bodies)

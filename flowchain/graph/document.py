@@ -4,6 +4,9 @@
         {"kind": "input", "fields": {"name": "text", "type": {"type": "str"}}},
         {"kind": "summarize", "fields": {"text": {"ref": 0}, "max_tokens": 100}}]}
 
+Where chains were used as nodes, ``"uses": [{"name": "notes", "outer": null}, …]`` lists the uses, and a node that came
+with one says which: ``"use": 0``.
+
 A file is data. It names kinds of nodes, types and functions that the reader already knows; nothing is imported or
 evaluated, and a reference only points back, so a cycle can't be written. What a file may not decide by itself, such as
 which model is loaded, has to be allowed in code.
@@ -15,16 +18,17 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from flowchain.errors import ChainError, ChainFileError, Problem, shown
 from flowchain.graph.build import Scope, build
+from flowchain.graph.numbering import given_fields, numbered
 from flowchain.graph.strict_json import DEEPEST, MOST_DIGITS, parse
 from flowchain.graph.type_names import TYPES, name_of, read_type
 from flowchain.nodes import control, tasks, text
 from flowchain.nodes.function import FunctionNode, NodeFunction
-from flowchain.nodes.ref import Node
+from flowchain.nodes.ref import Node, Use, checked_name
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
 from flowchain.retry import Retry
@@ -67,31 +71,6 @@ _MODEL_SETTINGS = frozenset(
 )
 
 
-def ordered(scope: Scope) -> Iterator[Node[Any]]:
-    """Give every node after those it refers to, bodies ahead of the node that runs them."""
-    for node in scope.reads:
-        for body in scope.bodies.get(node, {}).values():
-            # Bodies nest at most 32 deep, so this recursion has a bound.
-            yield from ordered(body)
-        yield node
-
-
-def numbered(scope: Scope) -> dict[Node[Any], int]:
-    """Give every node its place in that order, items of bodies included."""
-    numbers: dict[Node[Any], int] = {}
-    for node in ordered(scope):
-        for body in node.bodies:
-            if body.item is not None:  # a body that does not read its item still has one
-                numbers.setdefault(body.item, len(numbers))
-        numbers.setdefault(node, len(numbers))
-    return numbers
-
-
-def given_fields(node: Node[Any]) -> dict[str, Any]:
-    """Give the fields that were given when the node was made."""
-    return {name: node.__dict__[name] for name in type(node).model_fields if name in node.model_fields_set}
-
-
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -104,6 +83,7 @@ def dump(scope: Scope, name: str) -> str:
     numbers = numbered(scope)
     writer = _Writer(numbers)
     nodes = []
+    uses: dict[Use | None, int] = {}
     for node in numbers:
         where = node.name or node.base_name
         fields = {
@@ -111,10 +91,25 @@ def dump(scope: Scope, name: str) -> str:
             for field, value in given_fields(node).items()
             if value is not None or field not in ("name", "model")
         }
-        nodes.append({"kind": node.kind, "fields": fields})
+        entry: dict[str, Any] = {"kind": node.kind, "fields": fields}
+        if node.use is not None:
+            entry["use"] = _number_of(node.use, uses)
+        nodes.append(entry)
     chain = {"format": FORMAT, "name": name, "output": numbers[scope.output], "nodes": nodes}
+    if uses:
+        chain["uses"] = [{"name": use.name, "outer": uses.get(use.outer)} for use in uses if use is not None]
     written = json.dumps(chain, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", written)  # they have no bytes in UTF-8
+
+
+def _number_of(use: Use, known: dict[Use | None, int]) -> int:
+    """Give a use's number; those around it have lower ones."""
+    around = [use]
+    while around[-1].outer is not None:
+        around.append(around[-1].outer)
+    for outer in reversed(around):
+        known.setdefault(outer, len(known))
+    return known[use]
 
 
 class _Writer:
@@ -208,11 +203,12 @@ def _load(chain: Any, reader: _Reader) -> tuple[Node[Any], str]:
         fix = "Write the file again with to_json() of this release, or read it with the release that wrote it."
         got = f"the file has format {shown(found)}; this release reads {FORMAT}"
         raise ChainFileError(f"{got}. {fix}", position="format")
-    _expect_keys(chain, {"format", "name", "output", "nodes"}, "the file")
+    _expect_keys(chain, {"format", "name", "output", "nodes"}, "the file", optional={"uses"})
     if not isinstance(chain["nodes"], list) or not chain["nodes"]:
         raise ChainFileError("a chain has at least one node", position="nodes")
     if not isinstance(chain["name"], str) or not chain["name"]:
         raise ChainFileError(f"the name is a text, not {shown(chain['name'])}", position="name")
+    reader.read_uses(chain.get("uses", []))
     for entry in chain["nodes"]:
         reader.read(entry)
     output = reader.reference(chain["output"], "output")
@@ -249,12 +245,30 @@ class _Reader:
         self._may_name_models = bool(allow)
         self._owned: set[Node[Any]] = set()
         self.built: list[Node[Any]] = []
+        self._uses: list[Use] = []
+
+    def read_uses(self, entries: Any) -> None:
+        if not isinstance(entries, list):
+            raise ChainFileError(f"uses are a list, not {shown(entries)}", position="uses")
+        for number, entry in enumerate(entries):
+            place = f"uses[{number}]"
+            _expect_keys(entry, {"name", "outer"}, place)
+            outer = None if entry["outer"] is None else self._use(entry["outer"], f"{place}.outer")
+            try:
+                self._uses.append(Use(checked_name(entry["name"]), outer))
+            except (TypeError, ValueError) as error:
+                raise ChainFileError(f"{shown(entry['name'])} is no name: {error}", position=f"{place}.name") from error
+
+    def _use(self, number: Any, where: str) -> Use:
+        if type(number) is int and 0 <= number < len(self._uses):
+            return self._uses[number]
+        raise ChainFileError(f"{shown(number)} is no use that stands before", position=where)
 
     def read(self, entry: Any) -> None:
         place = f"nodes[{len(self.built)}]"
         if isinstance(entry, dict) and not entry.keys() >= {"kind", "fields"}:
             raise ChainFileError(f"a node has a kind and fields, not {shown(sorted(entry))}. {_OWN}", position=place)
-        _expect_keys(entry, {"kind", "fields"}, place)
+        _expect_keys(entry, {"kind", "fields"}, place, optional={"use"})
         name, given = entry["kind"], entry["fields"]
         kind = _KINDS.get(name) if isinstance(name, str) else None
         if kind is None:
@@ -286,7 +300,7 @@ class _Reader:
         except (TypeError, AttributeError, ValueError) as error:
             got = f"{name} lacks a field, or has one of the wrong kind: {error}"
             raise ChainFileError(got, position=place) from error
-        self.built.append(node)
+        self.built.append(node.used_in(self._use(entry["use"], f"{place}.use") if "use" in entry else None))
 
     def _field(self, field: str, value: Any, where: str) -> Any:
         if field in _TYPE_FIELDS:
@@ -395,9 +409,10 @@ def _given_to(node: control.Each[Any] | control.Repeat[Any] | control.Fallback[A
     return union_of(item.value_type if isinstance(item, Node) else type(item) for item in items)
 
 
-def _expect_keys(entry: Any, keys: set[str], where: str) -> None:
+def _expect_keys(entry: Any, keys: set[str], where: str, optional: Set[str] = frozenset()) -> None:
     if not isinstance(entry, dict):
         raise ChainFileError(f"{where} is {shown(entry)}, not an object", position=where)
-    if entry.keys() != keys:
-        lacks, extra = sorted(keys - entry.keys()), shown(sorted(entry.keys() - keys))
-        raise ChainFileError(f"{where} lacks {lacks} and has unknown {extra}; it has {sorted(keys)}", position=where)
+    lacks, extra = sorted(keys - entry.keys()), sorted(entry.keys() - keys - optional)
+    if lacks or extra:
+        got = f"{where} lacks {lacks} and has unknown {shown(extra)}; it has {sorted(keys)}"
+        raise ChainFileError(got, position=where)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowchain.graph.build import Scope
-from flowchain.graph.document import given_fields, numbered
+from flowchain.graph.numbering import given_fields, numbered
 from flowchain.nodes.ref import Node
 
 
@@ -22,7 +22,8 @@ def flatten(scope: Scope) -> tuple[tuple[Any, ...], int]:
         return _Link(numbers[value]) if isinstance(value, Node) else value
 
     entries = tuple(
-        (type(node), {field: _mapped(value, link) for field, value in given_fields(node).items()}) for node in numbers
+        (type(node), {field: mapped(value, link) for field, value in given_fields(node).items()}, node.use)
+        for node in numbers
     )
     return entries, numbers[scope.output]
 
@@ -35,14 +36,15 @@ def unflatten(flat: tuple[tuple[Any, ...], int]) -> Node[Any]:
     def follow(value: Any) -> Any:
         return built[value.number] if isinstance(value, _Link) else value
 
-    for kind, fields in entries:
-        built.append(kind(**{field: _mapped(value, follow) for field, value in fields.items()}))
+    for kind, fields, use in entries:
+        built.append(kind(**{field: mapped(value, follow) for field, value in fields.items()}).used_in(use))
     return built[output]
 
 
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Change what a field holds, within its lists and mappings."""
     if type(value) in (tuple, list):
-        return type(value)(_mapped(item, change) for item in value)
+        return type(value)(mapped(item, change) for item in value)
     if type(value) is dict:
-        return {key: _mapped(item, change) for key, item in value.items()}
+        return {key: mapped(item, change) for key, item in value.items()}
     return change(value)

@@ -125,6 +125,16 @@ class Body(NamedTuple):
     output: Node[Any]
 
 
+class Use:
+    """One use of a chain inside another; the nodes it brought are named below it."""
+
+    __slots__ = ("name", "outer")
+
+    def __init__(self, name: str, outer: Use | None) -> None:
+        self.name = name
+        self.outer = outer
+
+
 class _Field(NamedTuple):
     """A field that can hold references: the type a direct one must have, and the type one inside a list must have."""
 
@@ -147,7 +157,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
     # Outside pydantic's fields: derived once at construction, read by the graph on every walk.
-    __slots__ = ("_edges", "_scope")
+    __slots__ = ("_edges", "_scope", "_use")
 
     kind: ClassVar[str] = "node"
     """The name of this kind in chain files, error messages and derived node names."""
@@ -174,6 +184,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
             edges = self._find_edges()
             set_slot = object.__setattr__
             set_slot(self, "_edges", edges)
+            set_slot(self, "_use", None)
             scope = _OUTERMOST
             for _, source, wanted in edges:
                 given = source.value_type
@@ -232,6 +243,16 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     def scope(self) -> frozenset[Any]:
         """The map items and loop states that this node depends on: it lives inside their bodies."""
         return self._scope  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def use(self) -> Use | None:
+        """The use of a chain that brought this node; None for a node that was written where it stands."""
+        return self._use  # type: ignore[attr-defined, no-any-return]
+
+    def used_in(self, use: Use | None) -> Self:
+        """Say whose part a node is, for who has just made it."""
+        object.__setattr__(self, "_use", use)
+        return self
 
     def with_(self, **changes: Any) -> Self:
         """Give a copy with other field values.

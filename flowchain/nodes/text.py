@@ -18,7 +18,21 @@ T = TypeVar("T")
 
 # Keyword settings of the running calls; an input of that name could never be passed.
 RESERVED_INPUT_NAMES = frozenset(
-    {"store", "models", "retry", "timeout", "concurrency", "seed", "progress", "observers", "on_error", "rows", "self"}
+    {
+        "store",
+        "models",
+        "retry",
+        "timeout",
+        "request_timeout",
+        "concurrency",
+        "seed",
+        "progress",
+        "observers",
+        "on_bad_text",
+        "on_error",
+        "rows",
+        "self",
+    }
 )
 
 

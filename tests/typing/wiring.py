@@ -99,6 +99,7 @@ assert_type(fc.Chain(fc.Translate(text=question, source="en", target="de")).run(
 assert_type(fc.Chain(fc.Chat(messages=question)).run(question="…"), str)
 assert_type(fc.Chain(fc.Embed(text=question)).run(question="…"), list[float])
 assert_type(fc.Chain(fc.FewShot(examples=documents, query=question)).run(question="…"), str)
+assert_type(chain(question="…"), fc.Ref[fc.AnswerSpan])
 assert_type(chain.batch([{"question": "…"}]), list[fc.AnswerSpan])
 assert_type(chain.batch([{"question": "…"}], on_error="keep"), list[fc.AnswerSpan | fc.Failure])
 assert_type(chain.trace(question="…").value, fc.AnswerSpan)
@@ -136,6 +137,7 @@ fc.Join(texts=[number])  # type: ignore[list-item]  # pyright: ignore[reportArgu
 fc.Each(counts, lambda count: fc.Summarize(text=count))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Each(number, lambda item: shout(text=item))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Each(documents, lambda text: 3)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
+fc.Summarize(text=chain(question=question))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Chain(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Each("text", 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fc.Each(documents, shout)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
