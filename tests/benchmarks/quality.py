@@ -68,7 +68,7 @@ def percent(values: Sequence[float]) -> float:
     return 100 * statistics.fmean(values)
 
 
-def interval(by_article: dict[str, list[float]]) -> str:
+def interval(by_article: dict[str, list[float]]) -> tuple[float, float]:
     """95 % of the means of articles drawn with replacement."""
     draw = random.Random(1)
     articles = list(by_article.values())
@@ -77,7 +77,7 @@ def interval(by_article: dict[str, list[float]]) -> str:
         drawn = [value for _ in articles for value in draw.choice(articles)]
         means.append(percent(drawn))
     means.sort()
-    return f"[{means[50]:.0f}, {means[1949]:.0f}]"
+    return means[50], means[1949]
 
 
 def area(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -121,53 +121,55 @@ def measure(
     return scores
 
 
-def answer_rows(name: str, scores: Scores) -> list[str]:
-    f1 = scores.all_f1()
-    return [
-        f"| {name}: F1 (EM) | {percent(f1):.1f} {interval(scores.f1)} ({percent(scores.exact):.1f}) |",
-        f"| {name}: answer sentence @1 / @3 | {percent(scores.first):.1f} / {percent(scores.first_three):.1f} |",
-    ]
+def answers(name: str, scores: Scores) -> dict[str, float]:
+    low, high = interval(scores.f1)
+    return {
+        f"{name}: F1": percent(scores.all_f1()),
+        f"{name}: F1, 95 % of draws above": low,
+        f"{name}: F1, 95 % of draws below": high,
+        f"{name}: EM": percent(scores.exact),
+        f"{name}: answer sentence @1": percent(scores.first),
+        f"{name}: answer sentence @3": percent(scores.first_three),
+    }
 
 
-def long_documents(data: Path, model: ExtractiveModel, rules: ExtractiveModel) -> list[str]:
+def long_documents(data: Path, model: ExtractiveModel, name: str) -> dict[str, float]:
+    """Questions over whole articles, over notes made for the question, over four articles, and over the wrong one."""
     texts = {row["doc_id"]: row["text"] for row in rows(data / "squad_long/docs.jsonl")}
     asked = rows(data / "squad_long/questions.jsonl")
     by_id = {
         row["id"]: Question(row["doc_id"], row["question"], tuple(row["answers"])) for row in asked if row["answerable"]
     }
     questions = list(by_id.values())
-    lines = [f"| **{len(questions)} questions over {len(texts)} whole articles** | |"]
-    lines += answer_rows("whole, fitted table", measure(model, questions, lambda q: [texts[q.article]]))
+    found = answers(f"whole, {name}", measure(model, questions, lambda q: [texts[q.article]]))
     alone = measure(model, questions, lambda q: [note(model, texts[q.article], q.text)])
-    lines += answer_rows("notes, fitted table", alone)
-    lines += answer_rows("whole, rules alone", measure(rules, questions, lambda q: [texts[q.article]]))
-    noted = measure(rules, questions, lambda q: [note(rules, texts[q.article], q.text)])
-    lines += answer_rows("notes, rules alone", noted)
-    covered = [
-        any(gold in note(model, texts[q.article], q.text, model.count(texts[q.article]) // 20) for gold in q.golds)
-        for q in questions
-    ]
-    lines.append(f"| focused 5 % summary holds the answer | {percent(covered):.1f} |")
-    lines += four_documents(data, model, texts, by_id, alone)
+    found |= answers(f"notes, {name}", alone)
+    found["focused 5 % summary holds the answer"] = percent(
+        [
+            any(gold in note(model, texts[q.article], q.text, model.count(texts[q.article]) // 20) for gold in q.golds)
+            for q in questions
+        ]
+    )
+    found |= four_documents(data, model, texts, by_id, alone)
     draw = random.Random(2)
     on_topic, off_topic = [], []
     for question in questions:
         other = draw.choice([name for name in texts if name != question.article])
         for name, kept in ((question.article, on_topic), (other, off_topic)):
             kept.append(ask(model, question.text, [note(model, texts[name], question.text)]).score)
-    lines.append(f"| asked of another article, notes: AUC of the score | {area(on_topic, off_topic):.3f} |")
+    found["asked of another article, notes: AUC of the score"] = area(on_topic, off_topic)
     unanswerable = [
         ask(model, row["question"], [note(model, texts[row["doc_id"]], row["question"])]).score
         for row in asked
         if not row["answerable"]
     ]
-    lines.append(f"| unanswerable, but of the right article: AUC of the score | {area(on_topic, unanswerable):.2f} |")
-    return lines
+    found["unanswerable, but of the right article: AUC of the score"] = area(on_topic, unanswerable)
+    return found
 
 
 def four_documents(
     data: Path, model: ExtractiveModel, texts: dict[str, str], by_id: dict[str, Question], alone: Scores
-) -> list[str]:
+) -> dict[str, float]:
     sets = json.loads((data / "squad_long/multidoc_sets.json").read_text("utf-8"))
     f1, right, wanted = [], [], []
     remaining = {name: iter(values) for name, values in alone.f1.items()}
@@ -183,14 +185,14 @@ def four_documents(
         f1 += scores.all_f1()
         right += scores.right_document
         wanted += [single[question] for question in questions]
-    change = percent(f1) - percent(wanted)
-    return [
-        f"| four articles at once, notes: F1 (against one) | {percent(f1):.1f} ({change:+.1f}) |",
-        f"| four articles at once, notes: right document | {percent(right):.1f} |",
-    ]
+    return {
+        "four articles at once, notes: F1": percent(f1),
+        "four articles at once, notes: F1 against one": percent(f1) - percent(wanted),
+        "four articles at once, notes: right document": percent(right),
+    }
 
 
-def folds(articles: Sequence[Article], count: int) -> list[str]:
+def folds(articles: Sequence[Article], count: int) -> dict[str, float]:
     """Cross-validation by article: every fold is measured with a table fitted on the others."""
     whole, notes = Scores(defaultdict(list), [], [], [], []), Scores(defaultdict(list), [], [], [], [])
     for fold in range(count):
@@ -214,8 +216,8 @@ def folds(articles: Sequence[Article], count: int) -> list[str]:
             total.first_three += found.first_three
         print(f"fold {fold + 1} of {count}", file=sys.stderr)
     size = f"{len(whole.exact)} questions over {len(articles)} articles, {count} folds"
-    lines = [f"| **{size}, one gold answer each** | |"]
-    return lines + answer_rows("whole", whole) + answer_rows("notes", notes)
+    print(size, file=sys.stderr)
+    return answers("whole, one gold answer", whole) | answers("notes, one gold answer", notes)
 
 
 def fitted(articles: Sequence[Article], path: Path | None = None) -> ExtractiveModel:
@@ -233,7 +235,7 @@ def rouge_1(text: str, reference: str) -> float:
     return 2 * common / (len(found) + len(wanted)) if common else 0.0
 
 
-def summaries(data: Path, model: ExtractiveModel) -> list[str]:
+def summaries(data: Path, model: ExtractiveModel) -> dict[str, float]:
     meetings = {row["doc_id"]: row["text"] for row in rows(data / "qmsum/docs.jsonl")}
     focused = [
         rouge_1(note(model, meetings[row["doc_id"]], row["query"], 90), row["summary"])
@@ -247,30 +249,30 @@ def summaries(data: Path, model: ExtractiveModel) -> list[str]:
         best.append(max(rouge_1(text[sentence.start : sentence.end], tldr) for tldr in row["tldr"]))
         (reply,) = model.summarize([SummarizeRequest(text=text, max_tokens=30)])
         short.append(max(rouge_1(reply.text, tldr) for tldr in row["tldr"]))
-    return [
-        f"| QMSum, focused, 90 words: ROUGE-1 | {percent(focused):.1f} |",
-        f"| SciTLDR, best sentence: ROUGE-1 | {percent(best):.1f} |",
-        f"| SciTLDR, 30 words: ROUGE-1 | {percent(short):.1f} |",
-    ]
+    return {
+        "QMSum, focused, 90 words: ROUGE-1": percent(focused),
+        "SciTLDR, best sentence: ROUGE-1": percent(best),
+        "SciTLDR, 30 words: ROUGE-1": percent(short),
+    }
 
 
-def classification(data: Path, model: ExtractiveModel) -> list[str]:
-    lines = []
+def classification(data: Path, model: ExtractiveModel) -> dict[str, float]:
+    found = {}
     for name in ("banking77", "clinc150"):
         texts = rows(data / name / "dev.jsonl")
         labels = tuple(sorted({row["label"] for row in texts} - {"oos"}))
         replies = model.classify([ClassifyRequest(text=row["text"], labels=labels) for row in texts])
         named = list(zip(texts, replies, strict=True))
         right = [reply.scores[0][0] == row["label"] for row, reply in named if row["label"] != "oos"]
-        lines.append(f"| {name}, zero-shot over {len(labels)} label names: accuracy | {percent(right):.1f} |")
+        found[f"{name}, zero-shot over {len(labels)} label names: accuracy"] = percent(right)
         if any(row["label"] == "oos" for row in texts):
             inside = [reply.scores[0][1] for row, reply in named if row["label"] != "oos"]
             outside = [reply.scores[0][1] for row, reply in named if row["label"] == "oos"]
-            lines.append(f"| {name}, out of scope: AUC of the score | {area(inside, outside):.2f} |")
-    return lines
+            found[f"{name}, out of scope: AUC of the score"] = area(inside, outside)
+    return found
 
 
-def timing(data: Path) -> list[str]:
+def timing(data: Path) -> dict[str, float]:
     """CPU time of a question over 5,000 words: index made anew each time, then the same text asked again."""
     texts = {row["doc_id"]: row["text"] for row in rows(data / "squad_long/docs.jsonl")}
     asked = [row for row in rows(data / "squad_long/questions.jsonl") if row["answerable"]]
@@ -284,10 +286,10 @@ def timing(data: Path) -> list[str]:
             start = time.process_time()
             ask(model, row["question"], [note(model, text, row["question"])])
             kept.append(1000 * (time.process_time() - start))
-    return [
-        "| note and answer, 5,000 words, one core: ms a question, first / further | "
-        f"{statistics.median(cold):.0f} / {statistics.median(warm):.0f} |"
-    ]
+    return {
+        "note and answer, 5,000 words, one core: ms for the first question": statistics.median(cold),
+        "note and answer, 5,000 words, one core: ms a further question": statistics.median(warm),
+    }
 
 
 def main() -> None:
@@ -302,13 +304,21 @@ def main() -> None:
     articles = read_articles(data / "squad_reader")
     print("| measured | result |\n|---|---|")
     if options.folds:
-        print("\n".join(folds(articles, options.folds)))
+        show(folds(articles, options.folds))
         return
     held_out = {row["title"].replace(" ", "_") for row in rows(data / "squad_long/docs.jsonl")}
     model = fitted([article for article in articles if article.title not in held_out], options.table)
-    print("\n".join(long_documents(data, model, ExtractiveModel(table=None))), flush=True)
-    print("\n".join([*summaries(data, model), *classification(data, model)]), flush=True)
-    print("\n".join(timing(data)))
+    show(long_documents(data, model, "fitted table"))
+    rules = long_documents(data, ExtractiveModel(table=None), "rules alone")
+    show({name: value for name, value in rules.items() if "rules alone" in name})
+    show(summaries(data, model))
+    show(classification(data, model))
+    show(timing(data))
+
+
+def show(found: dict[str, float]) -> None:
+    for name, value in found.items():
+        print(f"| {name} | {value:.3f} |" if "AUC" in name else f"| {name} | {value:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -111,3 +111,11 @@ ASKED_NOUNS = {
     }.items()
     for noun in nouns.split()
 }
+
+# Said without saying anything, and what transcribers write for sounds.
+FILLERS = frozenset(
+    """
+    ah eh er erm hm hmm huh kay kind know like mean mm mmm oh ok okay right sort uh um well yeah yep you
+    crosstalk disfmarker gap inaudible laughter pause unintelligible vocalsound
+    """.split()
+)

@@ -24,6 +24,8 @@ _BLANK = re.compile(r"(?:\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029])[^\S\n]*\n
 _FINAL = r"[.!?…]['\")\]’”»]*"
 _LINE = re.compile(r"[\n\u2028]")
 _ENDED_LINE = re.compile(rf"{_FINAL}[ \t\r]*$")
+# "Ada Lovelace: ": a turn of a dialogue begins with who speaks.
+_SPEAKER = re.compile(r"[^\W\d_][\w .'’()-]{0,40}:\s")
 # A line that begins so is an item of a list.
 _ITEM = re.compile(r"[ \t]*(?:[-*•·–]|\(?\d{1,3}[.)])[ \t]")
 _WINDOW = 3000
@@ -64,7 +66,7 @@ def split_sentences(text: str, *, language: str = "en") -> list[Sentence]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Paragraphs: what blank lines part, and, where lines end as sentences do (transcripts), single lines."""
+    """Paragraphs: what blank lines part, and single lines where they end as sentences do or are turns of a dialogue."""
     start = 0
     for match in _BLANK.finditer(text):
         yield from _lines(text, start, match.start())
@@ -82,8 +84,9 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         at = match.end()
     lines.append((at, end))
     ended = sum(1 for low, high in lines if _ENDED_LINE.search(text, max(low, high - 8), high))
-    # Text wrapped at a fixed width ends a sentence at the end of a line by chance only.
-    if len(lines) > 1 and ended >= 0.7 * len(lines):
+    spoken = sum(1 for low, _ in lines if _SPEAKER.match(text, low))
+    # Text wrapped at a fixed width ends a sentence, or begins with a name and a colon, by chance only.
+    if len(lines) > 1 and max(ended, spoken) >= 0.7 * len(lines):
         yield from lines
         return
     # Items of a list, and the text around them, are paragraphs of their own.
