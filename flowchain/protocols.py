@@ -21,7 +21,7 @@ do more than the bare minimum says so by having the attribute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -108,6 +108,16 @@ class Asked:
     """The model's; see `fingerprint_of`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call of a cached function: everything that decides its value."""
+
+    function: Callable[..., Any]
+    version: str
+    arguments: Mapping[str, Any]
+    """By name; those left at their defaults are not among them."""
+
+
 class Store(Protocol):
     """The journal as the engine sees it: replies by what was asked."""
 
@@ -117,6 +127,23 @@ class Store(Protocol):
 
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
         """Make replies durable, all or none; the engine lets no program see them before this returns."""
+        ...
+
+
+@runtime_checkable
+class KeepsValues(Protocol):
+    """A store that keeps the values of cached functions, too; with any other, they run as if they were not cached."""
+
+    def identify(self, called: Called) -> Any:
+        """Give what the two below know a call by; StoreError where a change in the function would not be noticed."""
+        ...
+
+    def recall_values(self, calls: Sequence[Any]) -> list[str | None]:
+        """Give the stored value of each, as JSON, or None."""
+        ...
+
+    def record_values(self, called: Sequence[tuple[Any, str]]) -> None:
+        """Make values durable, all or none; the engine lets no node see them before this returns."""
         ...
 
 

@@ -8,45 +8,42 @@ followed, since a decorator's wrapper is nothing without what it wraps.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from types import CodeType, FunctionType
 from typing import Any
 
 from flowchain.errors import StoreError, shown
+from flowchain.protocols import Called
 from flowchain.store.key import Address, address_from, encoded, json_of
 
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """A call of a cached function; its address is the key of the value it gave."""
+def address_of_call(called: Called) -> Address:
+    """Give the key of a call's value, and what the key was made of.
 
-    name: str
-    """Module and qualified name."""
-    version: str
-    digest: str
-    """Of source, closure, defaults and constants."""
-    arguments: Mapping[str, object]
+    Raises StoreError where an argument has no canonical form, or a change in the function would not be noticed.
+    """
+    return call_address(*identified(called.function, version=called.version), called.arguments)
 
-    @property
-    def address(self) -> Address:
-        """The key and what it was made of; StoreError where an argument has no canonical form."""
-        return address_from(
-            self.arguments,
-            head=["function", self.name, self.version, self.digest],
-            kind="function",
-            model=f"{self.name} version {self.version}, source {self.digest[:12]}",
-            where=self.name,
-        )
+
+def call_address(name: str, version: str, digest: str, arguments: Mapping[str, object]) -> Address:
+    """Give the key of a call of a function that is `identified` by the first three."""
+    return address_from(
+        arguments,
+        head=["function", name, version, digest],
+        kind="function",
+        model=f"{name} version {version}, source {digest[:12]}",
+        where=name,
+    )
 
 
 def identified(function: Callable[..., object], *, version: str | int = 1) -> tuple[str, str, str]:
-    """Give a function's name, version and digest: all of a `FunctionCall` but the arguments.
+    """Give a function's name (with its module), version and digest: all of a call's key but the arguments.
 
     Raises StoreError, before anything runs, where a later change could not be noticed: a lambda, a function without
     readable source, a closure over what has no canonical form.
@@ -71,11 +68,9 @@ def _parts(function: FunctionType, name: str, seen: set[int]) -> Iterator[bytes]
         raise _unkeyed(name, "a lambda", "Write it with def, under a name.")
     code = function.__code__
     try:
-        # Of the code object: of the function, inspect would give what a decorator wrapped.
-        source = textwrap.dedent(inspect.getsource(code))
+        yield _source(code)
     except (OSError, TypeError) as exc:
         raise _unkeyed(name, "no source that can be read", "Define it in a file or a notebook cell.") from exc
-    yield source.encode("utf-8", "surrogatepass")
     yield json_of(list(function.__defaults__ or ()), f"{name}.__defaults__")
     yield json_of(dict(sorted((function.__kwdefaults__ or {}).items())), f"{name}.__kwdefaults__")
     space = function.__globals__
@@ -94,6 +89,12 @@ def _parts(function: FunctionType, name: str, seen: set[int]) -> Iterator[bytes]
             yield from _parts(content, f"{name}.{variable}", seen)
         else:
             yield json_of(encoded(content, f"{name}.{variable}"), name)
+
+
+@functools.lru_cache(maxsize=1024)  # reading it takes longer than all the rest of a key, and it never changes
+def _source(code: CodeType) -> bytes:
+    # Of the code object: of the function, inspect would give what a decorator wrapped.
+    return textwrap.dedent(inspect.getsource(code)).encode("utf-8", "surrogatepass")
 
 
 def _names(code: CodeType) -> set[str]:

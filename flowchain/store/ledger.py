@@ -12,7 +12,6 @@ from flowchain.protocols import Asked
 from flowchain.records import Reply, Request
 from flowchain.store import entries, reply
 from flowchain.store.claims import Claims
-from flowchain.store.functions import FunctionCall
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address, address_of
 
@@ -52,18 +51,17 @@ class Ledger:
             exc.unsaved = tuple(given for _, given in answered)
             raise
 
-    def recall_values(self, calls: Sequence[FunctionCall], run: int | None = None) -> list[str | None]:
+    def recall_values(self, calls: Sequence[Address], run: int | None = None) -> list[str | None]:
         """See `Store.recall_values`."""
-        addresses = [call.address for call in calls]
-        values = self._read(addresses, reply.read_value, run)
-        return [values.get(address.key) for address in addresses]
+        values = self._read(calls, reply.read_value, run)
+        return [values.get(address.key) for address in calls]
 
-    def record_values(self, called: Sequence[tuple[FunctionCall, str]], run: int | None = None) -> None:
+    def record_values(self, called: Sequence[tuple[Address, str]], run: int | None = None) -> None:
         """See `Store.record_values`."""
         if self._journal.is_read_only or not called:
             return
         try:
-            self._write([(call.address, *reply.written_value(value)) for call, value in called], run)
+            self._write([(address, *reply.written_value(value)) for address, value in called], run)
         except StoreError as exc:
             exc.unsaved = tuple(value for _, value in called)
             raise
@@ -89,7 +87,7 @@ class Ledger:
             self._remembered.clear()
         self._remembered[id(asked.request)] = (asked.request, asked.fingerprint, address)
 
-    def _read(self, addresses: list[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
+    def _read(self, addresses: Sequence[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
         found, damaged = entries.find(self._journal, [address.key for address in addresses])
         values: dict[bytes, T] = {}
         for key, entry in found.items():

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import StoreError, escape, redacted, shown
-from flowchain.protocols import Asked
+from flowchain.protocols import Asked, Called
 from flowchain.records import Reply
 from flowchain.store import entries
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import address_of_call
 from flowchain.store.key import Address, address_of
 
 if TYPE_CHECKING:
@@ -51,11 +51,15 @@ class Replay:
                 fix="Use the store itself, without .replay(), to ask models.",
             )
 
-    def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
+    def identify(self, called: Called) -> Address:
+        """As `Store.identify`."""
+        return address_of_call(called)
+
+    def recall_values(self, calls: Sequence[Address]) -> list[str | None]:
         """Give the stored values of cached functions, None where there is none: functions may run in a replay."""
         return self._store.recall_values(calls)
 
-    def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
+    def record_values(self, called: Sequence[tuple[Address, str]]) -> None:
         """Save nothing: a function that ran in a replay is no model, and may run again."""
 
     def _missing(self, address: Address) -> StoreError:

@@ -14,10 +14,10 @@ from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowchain.errors import StoreError, redacted, shown
-from flowchain.protocols import Asked
+from flowchain.protocols import Asked, Called
 from flowchain.records import Reply
-from flowchain.store.functions import FunctionCall
-from flowchain.store.key import json_of
+from flowchain.store.functions import address_of_call
+from flowchain.store.key import Address, json_of
 
 if TYPE_CHECKING:
     from flowchain.store.store import Store
@@ -44,11 +44,15 @@ class OpenRun:
         """As `Store.record`; what is saved counts as used by this run."""
         self._store._ledger.record(answered, self._number)
 
-    def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
+    def identify(self, called: Called) -> Address:
+        """As `Store.identify`."""
+        return address_of_call(called)
+
+    def recall_values(self, calls: Sequence[Address]) -> list[str | None]:
         """As `Store.recall_values`, noted for this run."""
         return self._store._ledger.recall_values(calls, self._number)
 
-    def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
+    def record_values(self, called: Sequence[tuple[Address, str]]) -> None:
         """As `Store.record_values`, noted for this run."""
         self._store._ledger.record_values(called, self._number)
 

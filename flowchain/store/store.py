@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from flowchain.errors import StoreError
-from flowchain.protocols import Asked
+from flowchain.protocols import Asked, Called
 from flowchain.records import Reply
 
 if TYPE_CHECKING:
     from flowchain.store.claims import Claim
-    from flowchain.store.functions import FunctionCall
     from flowchain.store.history import EntryRecord, FailureRecord, RunDifference, RunRecord
     from flowchain.store.housekeeping import Pruned, Verified
+    from flowchain.store.key import Address
     from flowchain.store.replay import Replay
     from flowchain.store.runs import OpenRun
 
@@ -115,11 +115,20 @@ class Store:
         """
         self._ledger.record(answered)
 
-    def recall_values(self, calls: Sequence[FunctionCall]) -> list[str | None]:
+    def identify(self, called: Called) -> Address:
+        """Give what `recall_values` and `record_values` know a call of a cached function by.
+
+        Raises StoreError where it has no key: a lambda, a function without source, an argument without a canonical form.
+        """
+        from flowchain.store.functions import address_of_call
+
+        return address_of_call(called)
+
+    def recall_values(self, calls: Sequence[Address]) -> list[str | None]:
         """Give the stored value of each call of a cached function, as JSON, or None."""
         return self._ledger.recall_values(calls)
 
-    def record_values(self, called: Sequence[tuple[FunctionCall, str]]) -> None:
+    def record_values(self, called: Sequence[tuple[Address, str]]) -> None:
         """Make values (JSON) of cached functions durable, all or none; errors as those of `record`."""
         self._ledger.record_values(called)
 

@@ -13,7 +13,7 @@ from flowchain import cli
 from flowchain.errors import StoreError, shown
 from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest, TextReply
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.store import Store
 
 CANARY = "sk-canary0123456789abcdef"
@@ -48,7 +48,7 @@ def test_a_canary_is_nowhere(
             run.fail(exc, node="answer")
         for arguments in ({"account": account}, {"key": SecretStr(CANARY)}, {"deep": [{"key": SecretStr(CANARY)}]}):
             with pytest.raises(StoreError, match="secret") as caught:
-                run.record_values([(FunctionCall("f", "1", "0", arguments), "1")])
+                run.record_values([(call_address("f", "1", "0", arguments), "1")])
             seen += [str(caught.value), repr(caught.value.__dict__)]
         run.close("done", json.dumps(CANARY))
         exported = io.StringIO()

@@ -33,7 +33,7 @@ from flowchain.records import (
     TranslateRequest,
     VectorReply,
 )
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.store import Store
 
 FIXTURE = Path(__file__).with_name("format_1.flow")
@@ -76,7 +76,7 @@ RECORDED: list[tuple[Asked, Reply]] = [
         VectorReply(vector=(0.1, -0.0, 1e300, float("inf"))),
     ),
 ]
-CALL = FunctionCall("module.shout", "2", "00ff", {"text": TEXT, "times": 3, "scale": 0.5})
+CALL = call_address("module.shout", "2", "00ff", {"text": TEXT, "times": 3, "scale": 0.5})
 VALUE = '{"a":[1,null,"x"]}'
 
 

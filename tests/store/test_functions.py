@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowchain.errors import StoreError
-from flowchain.store.functions import FunctionCall, identified
+from flowchain.store.functions import call_address, identified
 from tests.store.test_key import JSON_LIKE, typed
 
 FACTOR = 2
@@ -112,7 +112,7 @@ def test_without_source_there_is_no_key() -> None:
 )
 def test_arguments_are_the_key_and_their_order_is_not(one: dict[str, Any], other: dict[str, Any]) -> None:
     def key(arguments: dict[str, Any]) -> bytes:
-        return FunctionCall("f", "1", "0", arguments).address.key
+        return call_address("f", "1", "0", arguments).key
 
     assert key(one) == key(dict(reversed(one.items())))
     assert (key(one) == key(other)) == (

@@ -166,13 +166,13 @@ def test_circles_and_depth_are_refused() -> None:
 SCRIPT = """
 from flowchain.protocols import Asked
 from flowchain.records import *
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.key import address_of
 sampling = Sampling(temperature=0.1)
 request = GenerateRequest(prompt="Grüße \\ud800 \\u0001", max_tokens=7, stop=("\\n", "##"), sampling=sampling)
 print(address_of(Asked(request, "model@1")).key.hex())
 print(address_of(Asked(SummarizeRequest(text="t", max_tokens=3, focus="f"), "m")).key.hex())
-print(FunctionCall("a.b", "1", "00", {"words": {"x", "y", "z"}, "n": 0.1}).address.key.hex())
+print(call_address("a.b", "1", "00", {"words": {"x", "y", "z"}, "n": 0.1}).key.hex())
 """
 KEYS = """
 9303a2236b55202afc40eeee8a285fe4edcb49a349d797edda27900d783b21e9

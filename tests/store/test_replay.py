@@ -11,7 +11,7 @@ from flowchain.errors import StoreError
 from flowchain.excerpt import Excerpt
 from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest, Sampling, SummarizeRequest, TextReply
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.store import Store
 from tests.store.requests import asked, reply
 
@@ -62,7 +62,7 @@ def test_an_unknown_kind_is_named(recorded: Store) -> None:
 
 
 def test_a_replay_saves_no_replies_and_lets_functions_run(recorded: Store) -> None:
-    call = FunctionCall("f", "1", "0", {})
+    call = call_address("f", "1", "0", {})
     replay = recorded.replay()
     replay.record_values([(call, "1")])
     assert replay.recall_values([call]) == [None]

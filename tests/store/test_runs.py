@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flowchain.errors import StoreError
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.runs import OpenRun
 from flowchain.store.store import Store
 from tests.store.requests import asked, reply
@@ -52,7 +52,7 @@ def test_a_run_knows_what_it_used_however_it_came_by_it(store: Store) -> None:
 
 def test_values_of_functions_belong_to_runs_too(store: Store) -> None:
     run = store.open_run()
-    call = FunctionCall("module.f", "1", "00", {"text": "a"})
+    call = call_address("module.f", "1", "00", {"text": "a"})
     assert run.recall_values([call]) == [None]
     run.record_values([(call, '{"a": [1, null]}')])
     run.close("done")

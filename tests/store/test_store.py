@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from flowchain.errors import StoreError
 from flowchain.protocols import Asked
 from flowchain.records import Reply, TextReply
-from flowchain.store.functions import FunctionCall
+from flowchain.store.functions import call_address
 from flowchain.store.runs import OpenRun
 from flowchain.store.store import Store
 from tests.store.requests import ASKED, REPLIES, asked, reply
@@ -84,7 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(index=INDEX, number=st.integers(0, 5), value=st.sampled_from(["null", "1", '"x"']))
     def call(self, index: int, number: int, value: str) -> None:
-        function = FunctionCall("f", "1", "0", {"number": number})
+        function = call_address("f", "1", "0", {"number": number})
         assert self.handles[index].recall_values([function]) == [self.values.get(number)]
         self.handles[index].record_values([(function, value)])
         self.values.setdefault(number, value)
@@ -134,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.values = self.kept_values()
 
     def kept_values(self) -> dict[int, str]:
-        calls = [FunctionCall("f", "1", "0", {"number": number}) for number in range(6)]
+        calls = [call_address("f", "1", "0", {"number": number}) for number in range(6)]
         found = self.handles[1].recall_values(calls)
         assert all(value in (None, self.values.get(number)) for number, value in enumerate(found))
         return {number: value for number, value in enumerate(found) if value is not None}
