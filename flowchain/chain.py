@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowchain.events import Event
     from flowchain.graph.build import Scope
     from flowchain.graph.check import Report
+    from flowchain.nodes.function import NodeFunction
     from flowchain.nodes.tasks import TaskNode
     from flowchain.observe.trace import Run
     from flowchain.protocols import Model
@@ -394,10 +395,16 @@ class Chain(Generic[T_co]):
         from flowchain.store.recording import recording
 
         with (
-            recording(settings.store, self.name, self.to_json, inputs) as store,
+            recording(settings.store, self.name, self.to_json, inputs, self._cached_functions()) as store,
             watching(settings.changed({"store": store})) as watched,
         ):
             yield watched
+
+    def _cached_functions(self) -> list[NodeFunction[Any]]:
+        from flowchain.nodes.function import FunctionNode
+
+        nodes = [node for _, node in self._scope.walk()]
+        return [node.function for node in nodes if isinstance(node, FunctionNode) and node.function.cache]
 
 
 def _each(chunks: Iterator[list[Any]]) -> Iterator[Any]:

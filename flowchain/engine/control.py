@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowchain.engine import cached
 from flowchain.engine.effects import Children, Demand, Wait, Work
 from flowchain.engine.plan import Constant, Step
 from flowchain.errors import NodeError, shown
@@ -134,15 +135,8 @@ def _fallback(step: Step, values: tuple[Any, ...]) -> Work:
 
 
 def _await(step: Step, values: tuple[Any, ...]) -> Work:
-    result = step.call(*values)
-    if hasattr(result, "__aiter__"):
-        result = _collected(result)
-    found = yield Wait(result)
+    found = yield Wait.of(step.call(*values))
     return found[0]
-
-
-async def _collected(stream: Any) -> list[Any]:
-    return [piece async for piece in stream]
 
 
 _WORKS: dict[str, Callable[[Step, tuple[Any, ...]], Work]] = {
@@ -151,4 +145,5 @@ _WORKS: dict[str, Callable[[Step, tuple[Any, ...]], Work]] = {
     "choose": _choose,
     "fallback": _fallback,
     "await": _await,
+    "cached": cached.work,
 }

@@ -25,7 +25,7 @@ from typing import Any
 
 from flowchain.engine.columns import compile_loop, given_slots
 from flowchain.engine.control import work_of
-from flowchain.engine.effects import Children, Demand, Effect, Wait, Work
+from flowchain.engine.effects import Children, Demand, Effect, Recall, Save, Wait, Work
 from flowchain.engine.failure import CAUGHT, at_item, node_error, told
 from flowchain.engine.plan import Plan, Step
 from flowchain.records import Reply, Request
@@ -126,6 +126,8 @@ class Core:
         self._number = 0
         self.outbox: list[Pending] = []
         self.awaits: list[tuple[Task, Wait]] = []
+        self.recalls: list[tuple[Task, Recall]] = []
+        self.saves: list[tuple[Task, Save]] = []
         self.finished: deque[tuple[int, Any, Exception | None]] = deque()
 
     # ── the driver's side ────────────────────────────────────────────────────────────────────────────────────────
@@ -147,8 +149,8 @@ class Core:
             self._demand(frame, self._plan.output)
 
     def advance(self) -> None:
-        """Go on with everything that can, until all wait."""
-        while True:
+        """Go on with everything that can, until all wait, or until there is something to save."""
+        while not self.saves:
             if self._runnable:
                 frame, index = self._runnable.popleft()
                 if not frame.is_over:
@@ -167,8 +169,8 @@ class Core:
             return
         self._answer(task, pending.position, reply, error)
 
-    def deliver_awaited(self, task: Task, value: Any, error: Exception | None) -> None:
-        """Hand over what an awaitable brought."""
+    def deliver_value(self, task: Task, value: Any, error: Exception | None) -> None:
+        """Hand over what an awaitable or the journal brought."""
         if not task.is_over:
             self._answer(task, 0, value, error)
 
@@ -356,6 +358,12 @@ class Core:
         elif isinstance(effect, Wait):
             task.missing, task.replies = 1, [None]
             self.awaits.append((task, effect))
+        elif isinstance(effect, Recall):
+            task.missing, task.replies = 1, [None]
+            self.recalls.append((task, effect))
+        elif isinstance(effect, Save):
+            task.missing, task.replies = 1, [None]
+            self.saves.append((task, effect))
         else:
             task.missing, task.replies = len(effect), [None] * len(effect)
             first = self._number

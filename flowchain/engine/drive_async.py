@@ -100,7 +100,7 @@ async def drive_async(
                         if isinstance(came, (Done, Piece)):
                             session.receive(came)
                         else:
-                            session.core.deliver_awaited(*came)
+                            session.core.deliver_value(*came)
                 found = next(steps, None)
         except BaseException as raised:
             error = raised

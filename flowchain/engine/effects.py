@@ -1,4 +1,4 @@
-"""What a step in progress may ask of the core: replies of models, runs of a body, a value on demand, an awaitable."""
+"""What a step in progress may ask of the core: replies of models, runs of a body, a value on demand, an awaitable …"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from flowchain.engine.plan import Plan
+from flowchain.protocols import Called
 from flowchain.records import Request
 
 
@@ -34,6 +35,11 @@ class Wait:
 
     awaitable: Awaitable[Any]
 
+    @staticmethod
+    def of(result: Any) -> Wait:
+        """Wait for what an async function gave: a coroutine, or an async generator, whose pieces become a list."""
+        return Wait(_collected(result) if hasattr(result, "__aiter__") else result)
+
     def discard(self) -> None:
         """Let go of what nobody will await any more; a coroutine would complain of it."""
         close = getattr(self.awaitable, "close", None)
@@ -41,5 +47,27 @@ class Wait:
             close()
 
 
-Effect: TypeAlias = Sequence[Request[Any]] | Children | Demand | Wait
+async def _collected(stream: Any) -> list[Any]:
+    return [piece async for piece in stream]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Look up a cached function's call; the reply is a list of one pair: its value as JSON or None, and its key.
+
+    The key is None where no journal keeps values.
+    """
+
+    called: Called
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Make a cached function's value durable; the reply says that it is."""
+
+    key: Any
+    text: str
+
+
+Effect: TypeAlias = Sequence[Request[Any]] | Children | Demand | Wait | Recall | Save
 Work: TypeAlias = Generator[Effect, list[Any], Any]

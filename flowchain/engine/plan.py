@@ -30,7 +30,7 @@ from flowchain.programs.table import PROGRAMS, plain_call
 # Literals in these nodes are the developer's own words; elsewhere a literal is a document like any other.
 _WRITES_PROMPTS = (Generate, FewShot, Chat, PromptTemplate, Join)
 
-Kind = Literal["plain", "program", "await", "map", "loop", "choose", "fallback"]
+Kind = Literal["plain", "program", "await", "cached", "map", "loop", "choose", "fallback"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +50,11 @@ class Step:
     """For each body: the slots that fill its captured slots."""
     ways: tuple[int | Constant, ...] = ()
     """For Choose and Fallback: the slots computed on demand."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Is it a function that needs an event loop?"""
+        return isinstance(self.node, FunctionNode) and self.node.function.mode == "async"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,9 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     if isinstance(node, TaskNode):
         kind = "program"
         call, reads = _fields_call(functools.partial(functools.partial, PROGRAMS[type(node)]), _values(node), slots)
+    elif isinstance(node, FunctionNode) and node.function.cache:
+        kind = "cached"
+        call, reads = _fields_call(dict, node.arguments, slots)
     elif isinstance(node, FunctionNode):
         kind = "await" if node.function.mode == "async" else "plain"
         call, reads = _function_call(node, slots)

@@ -113,11 +113,12 @@ class _Previewing:
             return self._body(step, values, item)
         if isinstance(node, PromptTemplate):
             return _filled(node, dict(zip(_references(node), values, strict=True)))
-        if isinstance(node, FunctionNode) and (step.kind == "await" or any(map(_is_unknown, values))):
+        if isinstance(node, FunctionNode) and (step.is_awaited or any(map(_is_unknown, values))):
             return _unknown(step)
         if any(isinstance(value, _Unknown) for value in values):
             return _unknown(step)
-        return step.call(*map(_as_text, values))
+        value = step.call(*map(_as_text, values))
+        return node.function.call(value) if isinstance(node, FunctionNode) and step.kind == "cached" else value
 
     def _body(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         body, slots = step.bodies["body"], step.captured["body"]

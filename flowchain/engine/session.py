@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowchain.engine.cached import Values
 from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.core import Core, Frame, Pending, Task
 from flowchain.engine.effects import Wait, Work
@@ -64,6 +65,7 @@ class Session:
         self._observers = settings.observers
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step)
+        self._values = Values(settings.store, world.now)
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}
@@ -114,11 +116,11 @@ class Session:
     def pump(self) -> None:
         """Go on with all that can, and put what must wait for models in their lines."""
         self._send_due()
-        self.core.advance()
+        self._values.advance(self.core)
         while self.core.outbox:
             asked, self.core.outbox = self.core.outbox, []
             self._send(asked, is_new=True)
-            self.core.advance()
+            self._values.advance(self.core)
 
     def _send(self, batch: list[Pending], *, is_new: bool) -> None:
         batch = [pending for pending in batch if not pending.is_dropped]
@@ -293,6 +295,6 @@ def model_steps(plan: Plan) -> list[Step]:
 
 def needs_loop(plan: Plan) -> bool:
     """Does the plan await anything?"""
-    return any(step.kind == "await" or any(map(needs_loop, step.bodies.values())) for step in plan.steps)
+    return any(step.is_awaited or any(map(needs_loop, step.bodies.values())) for step in plan.steps)
 
 

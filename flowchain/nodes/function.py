@@ -8,7 +8,7 @@ import functools
 import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, ClassVar, Generic, Literal, Never, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -35,9 +35,14 @@ class NodeFunction(Generic[T]):
     'HEY!!'
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str | None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, name: str | None, cache: bool = False, version: str | int = 1
+    ) -> None:
         self.function = function
         self.name = name or function.__name__
+        self.cache = cache
+        """Is a call looked up in the run's store before it is made?"""
+        self.version = str(version)
         self.mode: Mode = _mode(function)
         self.__doc__ = function.__doc__
         self.__name__ = self.name
@@ -51,6 +56,11 @@ class NodeFunction(Generic[T]):
         if self._signature is None:
             self._signature = _Signature(self.name, self.function, self.mode)
         return self._signature
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Call the function: the value, the list of what a generator yields, or an async function's awaitable."""
+        value = self.function(**arguments)
+        return list(value) if self.mode == "generator" else value
 
     def __call__(self, *positional: Never, **arguments: Any) -> FunctionNode[T]:
         """Build a node; arguments by keyword, each a literal or a reference. ``name=`` names the node."""
@@ -229,6 +239,19 @@ class FunctionNode(Node[T], Generic[T]):
         return f"{self.function.name}({inner})"
 
 
+class _Decorator(Protocol):
+    """What ``@fc.node(…)`` is, with settings in brackets."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> NodeFunction[T]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[T]], /) -> NodeFunction[list[T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Iterator[T]], /) -> NodeFunction[list[T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> NodeFunction[T]: ...
+
+
 @overload
 def node(function: Callable[P, Awaitable[T]], /) -> NodeFunction[T]: ...
 @overload
@@ -238,16 +261,27 @@ def node(function: Callable[P, Iterator[T]], /) -> NodeFunction[list[T]]: ...
 @overload
 def node(function: Callable[P, T], /) -> NodeFunction[T]: ...
 @overload
-def node(*, name: str | None = ...) -> Callable[[Callable[P, T]], NodeFunction[T]]: ...
-def node(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+def node(*, name: str | None = ..., cache: bool = ..., version: str | int = ...) -> _Decorator: ...
+def node(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    cache: bool = False,
+    version: str | int = 1,
+) -> Any:
     """Turn a function into a kind of node; its annotations are the node's types.
 
     Args:
         function: plain, ``async`` or a generator, with every parameter and the return type annotated.
         name: what to call it in graphs and chain files; default: the function's own name.
+        cache: in a run with a store, look each call up before it is made: by the function's source, its closure
+            values, the plain constants it names, ``version`` and the arguments. Worth it from a millisecond a call on.
+        version: raise it when something changed that is not looked at: other functions it calls, libraries, files.
 
     Raises:
         ChainError: at the first call, where annotations are missing or can't be read.
+        StoreError: before a run with a store, where a change in a cached function would not be noticed.
 
     >>> import flowchain as fc
     >>> @fc.node
@@ -257,5 +291,5 @@ def node(function: Callable[..., Any] | None = None, /, *, name: str | None = No
     2
     """
     if function is None:
-        return lambda decorated: NodeFunction(decorated, name=name)
-    return NodeFunction(function, name=name)
+        return lambda decorated: NodeFunction(decorated, name=name, cache=cache, version=version)
+    return NodeFunction(function, name=name, cache=cache, version=version)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from flowchain.errors import ChainError, FlowchainError, StoreError
+from flowchain.nodes.function import NodeFunction
 from flowchain.protocols import Store as StoreProtocol
+from flowchain.store.functions import identified
 from flowchain.store.store import Store
 
 
 @contextmanager
 def recording(
-    store: StoreProtocol | None, name: str, written: Callable[[], str], inputs: Mapping[str, Any]
+    store: StoreProtocol | None,
+    name: str,
+    written: Callable[[], str],
+    inputs: Mapping[str, Any],
+    cached: Iterable[NodeFunction[Any]],
 ) -> Generator[StoreProtocol | None, None, None]:
     """Give the store that the engine should use: one that notes what this run uses, where the store keeps runs.
 
@@ -22,10 +28,14 @@ def recording(
         name: of the chain.
         written: gives the chain as JSON; a chain that holds model objects can't be written, and is noted as ``{}``.
         inputs: of the run; a digest and the beginning of each are kept.
+        cached: functions of the chain whose values are looked up.
 
     Raises:
-        StoreError: the run can't be opened; nothing has run then.
+        StoreError: the run can't be opened, or a change in a cached function would not be noticed; nothing has run
+            then.
     """
+    for function in cached:
+        identified(function.function)
     if not isinstance(store, Store) or store.is_read_only:
         yield store
         return

@@ -118,7 +118,7 @@ class Store:
     def identify(self, called: Called) -> Address:
         """Give what `recall_values` and `record_values` know a call of a cached function by.
 
-        Raises StoreError where it has no key: a lambda, a function without source, an argument without a canonical form.
+        Raises StoreError where it has no key: a lambda, no source to read, an argument without a canonical form.
         """
         from flowchain.store.functions import address_of_call
 

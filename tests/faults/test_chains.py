@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,45 @@ def test_a_chain_that_is_killed_at_every_call_loses_nothing(tmp_path: Path) -> N
     assert len(log.read_text().splitlines()) - len(set(calls)) <= kills * Deadly.max_batch
     assert set(log.read_text().splitlines()) == set(calls)
     assert chain_of(Deadly(log, 1)).batch(ROWS, store=fc.Store(path).replay()) == expected
+
+
+class _Slow:
+    """What a cached function calls: as a helper it is not part of the key, so it may differ from life to life."""
+
+    log = Path(os.devnull)
+    calls_left = 0
+
+    @classmethod
+    def turn(cls, text: str) -> str:
+        with cls.log.open("a") as file:
+            file.write(f"{text}\n")
+        time.sleep(0.02)
+        cls.calls_left -= 1
+        if not cls.calls_left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return text[::-1]
+
+
+@fc.node(cache=True)
+def turned(text: str) -> str:
+    return _Slow.turn(text)
+
+
+def test_a_chain_of_cached_functions_that_is_killed_at_every_call_loses_at_most_that_call(tmp_path: Path) -> None:
+    """What was finished within the last 10 ms may be lost with it, so each call here takes twice as long."""
+    log, path = tmp_path / "log", tmp_path / "work.db"
+    chain = fc.Chain(fc.Each(fc.Input("texts", list[str]), lambda text: turned(text=text)))
+
+    def life(calls: int) -> None:
+        _Slow.log, _Slow.calls_left = log, calls
+        values = chain.batch(ROWS[:6], store=fc.Store(path), progress=False)
+        assert values == [[text[::-1] for text in row["texts"]] for row in ROWS[:6]]
+
+    kills = 0
+    while status_of(forked(lambda: life(3))) == -signal.SIGKILL:
+        kills += 1
+        assert kills < 40
+    calls = log.read_text().splitlines()
+    print(f"{kills=} calls={len(calls)} repeated={len(calls) - len(set(calls))}")
+    assert kills > 3
+    assert len(calls) - len(set(calls)) <= kills

@@ -12,6 +12,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 
 import flowchain as fc
+from flowchain.nodes.function import FunctionNode
 
 
 class Topic(BaseModel):
@@ -44,7 +45,12 @@ async def ticks(count: int) -> AsyncIterator[int]:
         yield number
 
 
-@fc.node
+@fc.node(cache=True, version=2)
+async def slow(text: str) -> int:
+    return len(text)
+
+
+@fc.node(cache=True)
 def double(n: int) -> int:
     return 2 * n
 
@@ -67,6 +73,8 @@ chain = fc.Chain(answer)
 
 assert_type(documents, fc.Input[list[str]])
 assert_type(notes, fc.Each[str])
+assert_type(slow(text=question), FunctionNode[int])
+assert_type(double(n=number), FunctionNode[int])
 assert_type(chain, fc.Chain[fc.AnswerSpan])
 assert_type(chain.run(documents=["…"], question="Who?"), fc.AnswerSpan)
 assert_type(fc.Chain(notes).run(documents=["…"], question="Who?"), list[str])
