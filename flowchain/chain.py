@@ -57,9 +57,12 @@ class Chain(Generic[T_co]):
             raise ChainError.of([Problem("chain", "output", shown(output), "a node", fix)])
         from flowchain.graph.build import build
 
-        self._scope: Scope = build(output)
+        self._stand_on(build(output), name, settings)
+
+    def _stand_on(self, scope: Scope, name: str | None, settings: Settings) -> None:
+        self._scope = scope
         self._settings = settings
-        self.name: str = name or self._scope.names[output]
+        self.name: str = name or scope.names[scope.output]
         self._executor: Executor | None = None
         self._quick: Callable[[Mapping[str, Any]], Any] | None = None
         self._input_names: frozenset[str] | None = None
@@ -206,7 +209,8 @@ class Chain(Generic[T_co]):
         self._check_batch(rows, on_error, Iterable)
         found = self._settings.changed(settings)
         chunks = self._chunks(rows, on_error, found)
-        return list(itertools.chain.from_iterable(chunks)) if isinstance(rows, Sequence) else _each(chunks)
+        values = (value for chunk in chunks for value in chunk)
+        return list(itertools.chain.from_iterable(chunks)) if isinstance(rows, Sequence) else values
 
     def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
         executor = self._checked(settings)
@@ -285,23 +289,30 @@ class Chain(Generic[T_co]):
 
     @staticmethod
     def from_json(
-        text: str, *, nodes: Sequence[Any] = (), types: Sequence[type] = (), allow: Sequence[str] = ()
+        text: str | bytes,
+        *,
+        nodes: Sequence[Any] = (),
+        types: Sequence[type] = (),
+        allow: Sequence[str] = (),
+        most_bytes: int = 2**20,
     ) -> Chain[Any]:
-        """Read a chain; nothing is imported or evaluated.
+        """Read a chain; nothing is imported or evaluated, and no path in it is opened.
 
         Args:
-            text: what ``to_json`` wrote.
+            text: what ``to_json`` wrote, as text or as UTF-8 bytes.
             nodes: the ``@fc.node`` functions the chain may use, found by their names.
             types: pydantic models and other classes it may name as types.
             allow: what else the file may ask for: ``"models"`` for models by name.
+            most_bytes: the largest file that is parsed at all, in bytes of UTF-8; 1 MiB is some 18,000 nodes.
 
         Raises:
             ChainFileError: what is wrong and where.
         """
-        from flowchain.graph.document import load
+        from flowchain.graph.reader import load
 
-        output, name = load(text, nodes=nodes, types=types, allow=allow)
-        return Chain(output, name=name)
+        chain: Chain[Any] = Chain.__new__(Chain)
+        chain._stand_on(*load(text, nodes=nodes, types=types, allow=allow, most_bytes=most_bytes), _DEFAULTS)
+        return chain
 
     def to_mermaid(self) -> str:
         """Draw the chain as a mermaid flowchart, bodies as subgraphs."""
@@ -405,11 +416,6 @@ class Chain(Generic[T_co]):
 
         nodes = [node for _, node in self._scope.walk()]
         return [node.function for node in nodes if isinstance(node, FunctionNode) and node.function.cache]
-
-
-def _each(chunks: Iterator[list[Any]]) -> Iterator[Any]:
-    for chunk in chunks:
-        yield from chunk
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:

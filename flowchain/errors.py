@@ -15,10 +15,15 @@ All of them pickle, and carry ``node``, ``field``, ``item``, ``got``, ``wanted``
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+MOST_TOLD = 50
+"""Problems that one message lists; nobody reads more, and finding a way out for each costs time."""
 
 _SHOWN_CHARACTERS = 200
 # C0 and C1 controls, line separators, bidi overrides and isolates, and lone surrogates: they would forge
@@ -82,6 +87,16 @@ def shown(value: object) -> str:
     if len(text) <= _SHOWN_CHARACTERS:
         return text
     return f"{text[:_SHOWN_CHARACTERS]}… ({length:,} in all)"
+
+
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Give the known name that was probably meant; looked for within bounds, since a file's author chooses the names.
+
+    >>> nearest("sumarize", ["answer", "summarize"])
+    'summarize'
+    """
+    candidates = map(str, itertools.islice(known, 200))
+    return next(iter(difflib.get_close_matches(str(name)[:100], candidates, n=1)), None)
 
 
 class FlowchainError(Exception):
@@ -162,7 +177,9 @@ class ChainError(FlowchainError):
         first = problems[0]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         heading = f"{count} in chain {chain!r}" if chain else count
-        body = "\n".join("  " + problem.text().replace("\n", "\n  ") for problem in problems)
+        body = "\n".join("  " + problem.text().replace("\n", "\n  ") for problem in problems[:MOST_TOLD])
+        if len(problems) > MOST_TOLD:
+            body += f"\n  … {len(problems) - MOST_TOLD:,} more"
         error = cls(
             f"{heading}\n{body}",
             node=first.node,

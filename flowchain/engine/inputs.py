@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from flowchain.engine.plan import Plan
 from flowchain.engine.settings import SETTING_NAMES
-from flowchain.errors import InputError, shown
+from flowchain.errors import MOST_TOLD, InputError, nearest, shown
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.text import Input
 from flowchain.nodes.types import describe
@@ -53,8 +52,8 @@ class Inputs:
                 if not node.is_required:
                     values.append(node.default)
                     continue
-                near = difflib.get_close_matches(node.name, map(str, unknown), n=1)
-                hint = f" (did you mean it by {near[0]!r}?)" if near else ""
+                near = nearest(node.name, unknown)
+                hint = f" (did you mean it by {near!r}?)" if near else ""
                 problems.append((node.name, f"{node.name}: missing; wanted {describe(node.type)}{hint}"))
                 continue
             value = given[node.name]
@@ -66,14 +65,18 @@ class Inputs:
                 problems.append((node.name, _finding(node, where, value, _hint(value, node.type))))
             except Exception as error:
                 problems.append((node.name, _finding(node, "", value, f"{type(error).__name__}: {error}")))
-        for name in unknown:
-            near = difflib.get_close_matches(str(name), [*self.names, *SETTING_NAMES], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the inputs are {', '.join(self.names) or '(none)'}"
-            problems.append((str(name), f"{name}: unknown; {hint}"))
+        count = len(problems) + len(unknown)
+        for name in unknown[:MOST_TOLD]:
+            near = nearest(name, [*self.names, *SETTING_NAMES])
+            hint = f"did you mean {near!r}?" if near else f"the inputs are {', '.join(self.names[:20]) or '(none)'}"
+            problems.append(
+                (str(name), f"{shown(name)[1:-1] if isinstance(name, str) else shown(name)}: unknown; {hint}")
+            )
         if problems:
-            lines = "\n  ".join(text for _, text in problems)
-            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-            raise InputError(f"{count} with the inputs\n  {lines}", field=problems[0][0])
+            lines = "\n  ".join(text for _, text in problems[:MOST_TOLD])
+            lines += f"\n  … {count - MOST_TOLD:,} more" if count > MOST_TOLD else ""
+            told = "1 problem" if count == 1 else f"{count} problems"
+            raise InputError(f"{told} with the inputs\n  {lines}", field=problems[0][0])
         return values
 
     def clean(self, values: list[Any], on_bad_text: str) -> list[Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import ChainError, Problem, nearest, shown
 from flowchain.protocols import Store
 from flowchain.retry import Retry
 
@@ -111,8 +110,8 @@ class Settings:
         unknown = given.keys() - SETTING_NAMES
         if unknown:
             name = sorted(unknown)[0]
-            near = difflib.get_close_matches(name, SETTING_NAMES, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"The settings are {', '.join(sorted(SETTING_NAMES))}."
+            near = nearest(name, SETTING_NAMES)
+            fix = f"Did you mean {near!r}?" if near else f"The settings are {', '.join(sorted(SETTING_NAMES))}."
             raise ChainError.of([Problem("settings", name, "an unknown setting", "a setting", fix)])
         if given.keys() == {"observers"} and _are_observers(given["observers"]):
             # Asked for by every run that is listened to; what is copied has been checked already.

@@ -12,14 +12,13 @@ looks along edges (windows, coverage, previews) sees through it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import ChainError, Problem, nearest, shown
 from flowchain.graph.build import Scope
 from flowchain.graph.flat import mapped
 from flowchain.graph.numbering import given_fields, numbered
@@ -105,7 +104,7 @@ def _problems(name: str, inputs: Mapping[str, Input[Any]], given: Mapping[str, A
                 found = str(error.errors(include_url=False)[0]["msg"])
                 problems.append(Problem(name, key, shown(given[key]), wanted, f"{found}."))
     for key in given.keys() - inputs.keys():
-        near = difflib.get_close_matches(key, inputs, n=1)
-        fix = f"Did you mean {near[0]!r}?" if near else f"The inputs are {', '.join(inputs) or '(none)'}."
+        near = nearest(key, inputs)
+        fix = f"Did you mean {near!r}?" if near else f"The inputs are {', '.join(inputs) or '(none)'}."
         problems.append(Problem(name, key, "an unknown input", "an input of the chain", fix))
     return problems

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from flowchain.errors import ChainFileError, shown
@@ -19,20 +18,30 @@ _BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class _Refused(Exception):
-    """Raised inside the parser's hooks, which know no position."""
+    """Raised inside the parser's hooks, which know no position; ``key``: the one that stands twice."""
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
 
 
-def parse(document: str | bytes, most_bytes: int) -> Any:
+def parse(document: Any, most_bytes: int) -> Any:
     """Read one JSON value; a byte order mark and any line ends are fine, everything else by the book.
 
     Raises:
         ChainFileError: too large, not UTF-8, nested more than 64 deep, a key twice in one object, a number that is no
             number or too long, or not JSON; with line and column.
     """
+    if not isinstance(document, (str, bytes)):
+        hint = "; read it: path.read_bytes()" if hasattr(document, "read_bytes") else ""
+        raise ChainFileError(f"a chain file is a text or bytes, not {shown(document)}{hint}")
     size = len(document)
+    if size <= most_bytes and isinstance(document, str) and not document.isascii():
+        size = len(document.encode("utf-8", "surrogatepass"))
     if size > most_bytes:
-        got = f"the file has {size:,} bytes; at most {most_bytes:,} are read"
-        raise ChainFileError(got, position="line 1, column 1")
+        fix = "If you trust it, say how much to read: Chain.from_json(text, most_bytes=…)."
+        got = f"the file has {size:,} bytes; at most {most_bytes:,} are read. {fix}"
+        raise ChainFileError(got, position="line 1, column 1", fix=fix)
     if isinstance(document, bytes):
         try:
             document = document.decode("utf-8")
@@ -47,7 +56,7 @@ def parse(document: str | bytes, most_bytes: int) -> Any:
     except json.JSONDecodeError as error:
         raise ChainFileError(f"not JSON: {error.msg}", position=_place(document, error.pos)) from error
     except _Refused as error:
-        raise ChainFileError(*_located(document, str(error))) from None
+        raise _located(document, error) from None
 
 
 def _place(document: str, at: int) -> str:
@@ -69,7 +78,9 @@ def _check_depth(document: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Refused("a key stands twice in one object")
+        seen: set[str] = set()
+        key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"the key {shown(key)} stands twice in one object", key)
     return found
 
 
@@ -90,31 +101,34 @@ def _short_int(number: str) -> int:
     return int(number)
 
 
-def _located(document: str, message: str) -> tuple[str]:
-    """Look for what a hook refused: read the tokens again, which is done only where something is wrong."""
-    for finding, at in _findings(document):
-        return (f"{finding or message} (at {_place(document, at)})",)
-    return (message,)
-
-
-def _findings(document: str) -> Iterator[tuple[str, int]]:
-    levels: list[dict[str, int]] = []
-    last: tuple[str, int] = ("", 0)
+def _located(document: str, refused: _Refused) -> ChainFileError:
+    """Say where it stands: the tokens are read again, which is done only where something is wrong."""
+    # Where the key was seen first, for every level that is open.
+    levels: list[str | None] = []
+    last, last_at = "", 0
     for match in _TOKEN.finditer(document):
         token, at = match[0], match.start()
         if token in ("{", "["):
-            levels.append({})
+            levels.append(None)
         elif token in ("}", "]") and levels:
             levels.pop()
-        elif token == ":" and levels and last[0].startswith('"'):
-            key = json.loads(last[0])
-            if key in levels[-1]:
-                first = _place(document, levels[-1][key])
-                yield f"the key {shown(key)} stands twice in one object, first at {first}", last[1]
-            levels[-1][key] = last[1]
-        elif token[0] in "-0123456789NI":
-            try:
-                json.loads(token, parse_constant=_constant, parse_float=_finite, parse_int=_short_int)
-            except (_Refused, ValueError):
-                yield "", at
-        last = (token, at)
+        elif token == ":" and refused.key is not None and levels and _is_key(last, refused.key):
+            if levels[-1] is not None:
+                return ChainFileError(f"{refused}, first at {levels[-1]}", position=_place(document, last_at))
+            levels[-1] = _place(document, last_at)
+        elif refused.key is None and token[0] in "-0123456789NI" and not _is_fine(token):
+            return ChainFileError(str(refused), position=_place(document, at))
+        last, last_at = token, at
+    return ChainFileError(str(refused))
+
+
+def _is_key(token: str, key: str) -> bool:
+    return token == f'"{key}"' or ("\\" in token and token[0] == '"' and json.loads(token) == key)
+
+
+def _is_fine(token: str) -> bool:
+    try:
+        json.loads(token, parse_constant=_constant, parse_float=_finite, parse_int=_short_int)
+    except (_Refused, ValueError):
+        return False
+    return True

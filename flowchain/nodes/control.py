@@ -7,17 +7,17 @@ argument are not part of it: they are computed once, outside.
 
 from __future__ import annotations
 
-import difflib
-import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, overload
 
 from pydantic import AfterValidator, Field, SkipValidation
 
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import MOST_TOLD, Problem, nearest, shown
+from flowchain.nodes.bodies import element_type, traced, type_of
 from flowchain.nodes.ref import Body, Node, Ref
 from flowchain.nodes.tasks import Classify
-from flowchain.nodes.types import describe, element_of, fits, union_of
+from flowchain.nodes.types import describe, fits, union_of
 from flowchain.records import Classification
 
 A = TypeVar("A")
@@ -85,10 +85,10 @@ class Each(Node[list[B]], Generic[B]):
 
         def __init__(self, items: Any, body: Any, *, name: str | None = None, item: Item[Any] | None = None) -> None:
             where = name or self.kind
-            element = _element_type(items, where)
+            element = element_type(items, where)
             if item is None or not isinstance(body, Node):
                 item = Item(type=element)
-                body = _traced(body, item, where, "body")
+                body = traced(body, item, where, "body")
             super().__init__(items=items, item=item, body=body, name=name)
             object.__setattr__(self, "_scope", (self._scope | body.scope) - {item})
 
@@ -102,7 +102,7 @@ class Each(Node[list[B]], Generic[B]):
 
     def _rule_problems(self) -> list[Problem]:
         # Only with_(items=…) comes here with another type than the body was traced for.
-        element = _element_type(self.items, self.name or self.kind)
+        element = element_type(self.items, self.name or self.kind)
         return [] if fits(element, self.item.type) else [_untraced(self, "items", element)]
 
 
@@ -163,12 +163,12 @@ class Repeat(Node[S], Generic[S]):
         def __init__(self, start: Any, body: Any, *, item: Item[Any] | None = None, **fields: Any) -> None:
             where = fields.get("name") or self.kind
             if item is None or not isinstance(body, Node):
-                item = Item(type=_type_of(start))
-                body = _traced(body, item, where, "body")
+                item = Item(type=type_of(start))
+                body = traced(body, item, where, "body")
             for field in ("until", "keep"):
                 given = fields.get(field)
                 if not (given is None or isinstance(given, Node) or (field == "keep" and isinstance(given, int))):
-                    fields[field] = _traced(given, item, where, field)
+                    fields[field] = traced(given, item, where, field)
             super().__init__(start=start, item=item, body=body, **fields)
             inner = [node for node in (self.body, self.until, self.keep) if isinstance(node, Node)]
             object.__setattr__(self, "_scope", self._scope.union(*(node.scope for node in inner)) - {item})
@@ -186,8 +186,8 @@ class Repeat(Node[S], Generic[S]):
         problems = []
         state = self.item.type
         wanted = str if self.append else state
-        if not fits(_type_of(self.start), state):
-            problems.append(_untraced(self, "start", _type_of(self.start)))
+        if not fits(type_of(self.start), state):
+            problems.append(_untraced(self, "start", type_of(self.start)))
         if self.append and not fits(state, str):
             fix = "append=True makes a text grow; without it, the body returns the next state."
             problems.append(self._problem("start", describe(state), "str", fix))
@@ -233,7 +233,6 @@ class Choose(Node[T], Generic[T]):
     has_default: bool = Field(default=False, repr=False)
 
     if TYPE_CHECKING:
-
         # References alone come first: from `T | Ref[T]`, mypy can't tell which of the two a node is.
         @overload
         def __init__(
@@ -258,7 +257,7 @@ class Choose(Node[T], Generic[T]):
 
     @property
     def value_type(self) -> Any:
-        return union_of(map(_type_of, self.ways))
+        return union_of(map(type_of, self.ways))
 
     def _rule_problems(self) -> list[Problem]:
         if not self.cases:
@@ -273,15 +272,16 @@ class Choose(Node[T], Generic[T]):
             odd = [case for case in self.cases if is_text and isinstance(case, bool)]
             return [self._problem(f"cases.{case}", case, "a text", "The value is never a bool.") for case in odd]
         problems = []
-        told = ", ".join(map(shown, known))
-        for case in self.cases.keys() - set(known):
-            near = difflib.get_close_matches(str(case), map(str, known), n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else "The value is never that; leave the case out."
+        told = _listed(known)
+        can_be = set(known)
+        for case in itertools.islice((case for case in self.cases if case not in can_be), MOST_TOLD):
+            near = nearest(case, known)
+            fix = f"Did you mean {near!r}?" if near else "The value is never that; leave the case out."
             problems.append(self._problem(f"cases.{case}", shown(case), f"one of {told}", fix))
         missing = [value for value in known if value not in self.cases]
         if missing and not self.has_default:
             fix = "Add the case, or give default=…."
-            problems.append(self._problem("cases", f"no case for {', '.join(map(shown, missing))}", told, fix))
+            problems.append(self._problem("cases", f"no case for {_listed(missing)}", told, fix))
         return problems
 
 
@@ -309,7 +309,6 @@ class Fallback(Node[T], Generic[T]):
     accept: SkipValidation[Node[Any] | None] = None
 
     if TYPE_CHECKING:
-
         # References alone come first: from `T | Ref[T]`, mypy can't tell which of the two a node is.
         @overload
         def __init__(
@@ -326,15 +325,15 @@ class Fallback(Node[T], Generic[T]):
         def __init__(self, *ways: Any, accept: Any = None, item: Item[Any] | None = None, **fields: Any) -> None:
             ways = fields.pop("ways", ways)
             if accept is not None and not isinstance(accept, Node):
-                item = Item(type=union_of(map(_type_of, ways)))
-                accept = _traced(accept, item, fields.get("name") or self.kind, "accept")
+                item = Item(type=union_of(map(type_of, ways)))
+                accept = traced(accept, item, fields.get("name") or self.kind, "accept")
             super().__init__(ways=ways, accept=accept, item=item, **fields)
             if accept is not None:
                 object.__setattr__(self, "_scope", (self._scope | accept.scope) - {item})
 
     @property
     def value_type(self) -> Any:
-        return union_of(map(_type_of, self.ways))
+        return union_of(map(type_of, self.ways))
 
     @property
     def bodies(self) -> tuple[Body, ...]:
@@ -358,10 +357,6 @@ class Fallback(Node[T], Generic[T]):
         return problems
 
 
-def _type_of(value: Any) -> Any:
-    return value.value_type if isinstance(value, Ref) else type(value)
-
-
 def _values_of(on: Ref[Any]) -> tuple[str | bool, ...] | None:
     """List what a decision can be made by, where the declaration says it all."""
     if isinstance(on, Classify) and isinstance(on.labels, tuple):
@@ -372,49 +367,13 @@ def _values_of(on: Ref[Any]) -> tuple[str | bool, ...] | None:
     return get_args(on.value_type) if get_origin(on.value_type) is Literal else None
 
 
+def _listed(values: Sequence[str | bool]) -> str:
+    more = f", … {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else ""
+    return ", ".join(map(shown, values[:MOST_TOLD])) + more
+
+
 def _untraced(node: Each[Any] | Repeat[Any] | Fallback[Any], field: str, given: Any) -> Problem:
     """A changed copy whose recorded body was made for another type."""
     wanted = describe(node.item.type) if node.item is not None else "a value"
     fix = f"The body was recorded for {wanted}: give with_() the body as a function too, or build a new node."
     return Problem(node.name or node.kind, field, describe(given), wanted, fix)
-
-
-def _element_type(items: Any, where: str) -> Any:
-    if isinstance(items, Ref):
-        element = element_of(items.value_type)
-        if element is not None:
-            return element
-        given = items.value_type
-    elif isinstance(items, Sequence) and not isinstance(items, (str, bytes)):
-        return union_of(map(_type_of, items))
-    else:
-        given = type(items)
-    if fits(given, str):
-        fix = "This is text, not a list of texts; use Split(text=…) to cut it, or [text] for a list of one."
-    elif fits(type(None), given):
-        fix = "It may be None. Give its Input a default=…, or decide in an @fc.node function."
-    else:
-        fix = "Pass a list, or a reference to one."
-    raise ChainError.of([Problem(where, "items", describe(given), "a list", fix)])
-
-
-def _traced(body: Any, item: Item[Any], where: str, field: str) -> Node[Any]:
-    if not callable(body):
-        fix = f"Write {field}=lambda item: …, a function of a reference that returns a node."
-        raise ChainError.of([Problem(where, field, shown(body), "a function of a reference", fix)])
-    try:
-        inspect.signature(body).bind(item)
-    except TypeError as error:
-        fix = f"Write {field}=lambda item: …: it is called with one reference ({error})."
-        raise ChainError.of([Problem(where, field, shown(body), "a function of one reference", fix)]) from None
-    except ValueError:
-        pass  # a builtin may hide its signature: the call itself will tell
-    try:
-        output = body(item)
-    except RecursionError:
-        fix = "Flatten the lists first, in an @fc.node function."
-        raise ChainError.of([Problem(where, field, "bodies nested without end", "at most 32 levels", fix)]) from None
-    if not isinstance(output, Node):
-        fix = "Return a node; work on values belongs into an @fc.node function."
-        raise ChainError.of([Problem(where, field, f"a function that returns {shown(output)}", "a node", fix)])
-    return output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import functools
 import inspect
 import typing
@@ -11,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Any, ClassVar, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator
 
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import MOST_TOLD, ChainError, Problem, nearest, shown
 from flowchain.nodes.ref import Edge, Node, Ref, brief
 from flowchain.nodes.types import describe, element_of
 
@@ -140,8 +140,21 @@ def _make_validator(annotation: Any) -> Callable[[Any], Any]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=_STRICT)
     except PydanticUserError:  # the type brings a configuration of its own (a model, a dataclass)
-        adapter = TypeAdapter(annotation)
-    return adapter.validator.validate_python
+        return TypeAdapter(annotation).validator.validate_python
+    return SchemaValidator(_failing_fast(adapter.core_schema), CoreConfig(strict=True)).validate_python
+
+
+def _failing_fast(schema: Any) -> Any:
+    """Let every container of a schema stop at its first wrong item: one is told, and a million would be kept."""
+    if isinstance(schema, list):
+        return [_failing_fast(part) for part in schema]
+    if type(schema) is not dict:
+        return schema
+    found = {key: _failing_fast(part) for key, part in schema.items()}
+    return {**found, "fail_fast": True} if found.get("type") in _CONTAINERS else found
+
+
+_CONTAINERS = frozenset({"list", "set", "frozenset", "tuple", "dict"})
 
 
 _cached_validator = functools.lru_cache(maxsize=4096)(_make_validator)
@@ -202,12 +215,14 @@ class FunctionNode(Node[T], Generic[T]):
         given = self.arguments
         if given.keys() == signature.types.keys() and all(isinstance(value, Node) for value in given.values()):
             return []
-        problems = []
+        problems: list[Problem] = []
         where = self.name or self.function.name
         for name, value in given.items():
+            if len(problems) >= MOST_TOLD:
+                break
             if name not in signature.types:
-                near = difflib.get_close_matches(name, signature.types, n=1)
-                fix = f"Did you mean {near[0]!r}?" if near else f"The signature is {signature.text}."
+                near = nearest(name, signature.types)
+                fix = f"Did you mean {near!r}?" if near else f"The signature is {signature.text}."
                 problems.append(Problem(where, name, "an unknown argument", "a parameter of the function", fix))
             else:
                 problems += self._literal_problems(where, name, value)

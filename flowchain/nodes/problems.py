@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from flowchain.errors import Problem, shown
+from flowchain.errors import Problem, nearest, shown
 from flowchain.nodes.types import describe, element_of, fits
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def field_problems(cls: type[Node[Any]], label: str, given: Mapping[str, Any], e
     for field, details in by_field.items():
         kinds = {detail["type"] for detail in details}
         if "extra_forbidden" in kinds:
-            near = difflib.get_close_matches(field, cls.model_fields, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"The fields are {', '.join(cls.model_fields)}."
+            near = nearest(field, cls.model_fields)
+            fix = f"Did you mean {near!r}?" if near else f"The fields are {', '.join(cls.model_fields)}."
             problems.append(Problem(label, field, "an unknown field", f"a field of {cls.__name__}", fix))
         elif "missing" in kinds:
             wanted = _takes(cls, field)

@@ -7,7 +7,6 @@ a placeholder names a value or a declared field of a pydantic value, and values 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
+from flowchain.errors import nearest, shown
 from flowchain.excerpt import Excerpt, concatenate
 from flowchain.nodes.types import describe, element_of, fits
 
@@ -95,14 +95,15 @@ def check_placeholders(parts: Sequence[str | Hole], types: Mapping[str, Any]) ->
     """Compare a template with the types of its values; yield (field, got, wanted, fix) for each problem."""
     wanted = {hole.name for hole in holes(parts)}
     unused = [name for name in types if name not in wanted]
+    given, asked = shown(sorted(types)), shown(sorted(wanted))
     for name in sorted(wanted - types.keys()):
-        near = difflib.get_close_matches(name, unused, n=1)
+        near = nearest(name, unused)
         fix = f"The template asks for {{{name}}}. "
-        fix += f"Did you mean {near[0]!r}? Rename the value or the placeholder." if near else "Add it to values={…}."
-        yield "values", f"{sorted(types)}", f"a value {name!r}", fix
+        fix += f"Did you mean {near!r}? Rename the value or the placeholder." if near else "Add it to values={…}."
+        yield "values", given, f"a value {name!r}", fix
     for name in unused:
         fix = "Nothing in the template asks for it. Rename the value or the placeholder, or leave it out."
-        yield f"values.{name}", "a value that is not used", f"one of {sorted(wanted)}", fix
+        yield f"values.{name}", "a value that is not used", f"one of {asked}", fix
     for hole in dict.fromkeys(holes(parts)):
         if hole.name in types:
             yield from _check_path(hole, types[hole.name])
@@ -115,8 +116,8 @@ def _check_path(hole: Hole, annotation: Any) -> Iterator[tuple[str, str, str, st
         if fields is None:
             return  # Any: looked up on the value
         if step not in fields:
-            near = difflib.get_close_matches(step, fields, n=1)
-            fix = f"Did you mean {{{reached}.{near[0]}}}?" if near else f"It has {', '.join(fields) or 'no fields'}."
+            near = nearest(step, fields)
+            fix = f"Did you mean {{{reached}.{near}}}?" if near else f"It has {', '.join(fields) or 'no fields'}."
             yield f"values.{hole.name}", f"{{{hole}}}", f"a field of {describe(annotation)}", fix
             return
         annotation = fields[step]

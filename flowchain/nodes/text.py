@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, overload
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 
-from flowchain.errors import Problem, shown
+from flowchain.errors import MOST_TOLD, Problem, shown
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.ref import Node, Ref, checked_name
 from flowchain.nodes.template import TemplateError, check_placeholders, parse
@@ -177,7 +178,8 @@ class PromptTemplate(Node[str]):
             name: value.value_type if isinstance(value, Ref) else builtins.type(value)
             for name, value in self.values.items()
         }
-        return [self._problem(field, got, wanted, fix) for field, got, wanted, fix in check_placeholders(parts, types)]
+        found = itertools.islice(check_placeholders(parts, types), MOST_TOLD)
+        return [self._problem(field, got, wanted, fix) for field, got, wanted, fix in found]
 
 
 class Join(Node[str]):
