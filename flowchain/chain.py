@@ -85,22 +85,7 @@ class Chain(Generic[T_co]):
         """
         from flowchain.graph.inline import inline
 
-        return inline(self._scope, self.name, inputs, self._own_fields)
-
-    def _own_fields(self, node: Node[Any], name: str) -> dict[str, Any]:
-        from flowchain.nodes.tasks import TaskNode
-
-        fields: dict[str, Any] = {}
-        settings = self._settings
-        if isinstance(node, TaskNode):
-            chosen = [settings.models[key] for key in (name, name.rpartition("/")[2]) if key in settings.models]
-            if chosen:
-                fields["model"] = chosen[0]
-            elif node.model is None and node.task in settings.models:
-                fields["model"] = settings.models[node.task]
-            if node.retry is None and settings.retry != _DEFAULTS.retry:
-                fields["retry"] = settings.retry
-        return fields
+        return inline(self._scope, self.name, inputs, self._settings.added_to)
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────
 

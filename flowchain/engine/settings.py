@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowchain.errors import ChainError, Problem, nearest, shown
+from flowchain.nodes.ref import Node
+from flowchain.nodes.tasks import TaskNode
 from flowchain.protocols import Store
 from flowchain.retry import Retry
 
@@ -126,6 +128,19 @@ class Settings:
         if isinstance(changes.get("models"), Mapping):
             changes["models"] = {**self.models, **changes["models"]}
         return dataclasses.replace(self, **changes)
+
+    def added_to(self, node: Node[Any], name: str) -> dict[str, Any]:
+        """Give the fields that a chain's settings add to a node, by its full name, that goes into another chain."""
+        fields: dict[str, Any] = {}
+        if isinstance(node, TaskNode):
+            chosen = [self.models[key] for key in (name, name.rpartition("/")[2]) if key in self.models]
+            if chosen:
+                fields["model"] = chosen[0]
+            elif node.model is None and node.task in self.models:
+                fields["model"] = self.models[node.task]
+            if node.retry is None and self.retry != _RETRY:
+                fields["retry"] = self.retry
+        return fields
 
 
 SETTING_NAMES = frozenset(item.name for item in dataclasses.fields(Settings))
