@@ -14,6 +14,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PINNED := --constraint .ci/constraints.txt
 PYTEST := $(BIN)/python -m pytest
+BENCHMARKS ?= orchestration waiting peers import_time encoders generation concurrency splitting store quality
 
 # Two threads at most: results don't depend on the machine's size, and small models are quicker without more.
 export OMP_NUM_THREADS ?= 2
@@ -43,6 +44,10 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml .ci/constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) $(PINNED) --group dev --editable '.[transformers,documents,openai]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) $(PINNED) --group bench
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.demo
@@ -75,9 +80,9 @@ faults: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict --clean --config-file .zensical.toml
 
-# Ratios of interleaved runs, so that a busy machine spoils a round and not the table.
-bench: $(VENV)/.dev
-	@set -e; for script in tests/benchmarks/*.py; do echo "── $$script"; $(BIN)/python $$script; done
+# Ratios of interleaved runs, so that a busy machine spoils a round and not the table. One table: make bench BENCHMARKS=peers
+bench: $(VENV)/.bench
+	@set -e; for name in $(BENCHMARKS); do echo "── $$name"; $(BIN)/python -m tests.benchmarks.$$name; done
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
