@@ -1,8 +1,9 @@
-"""Draws the measured figures as bars on a logarithmic scale, beside plain Python at 1.
+"""Draws the measured figures as bars on a logarithmic scale, beside plain Python at 1, and puts them on their page.
 
     python -m tests.benchmarks.picture
 
-reads ``docs/peers.json``, which ``tests.benchmarks.peers --write`` measured, and writes ``docs/peers.svg``.
+reads ``docs/peers.json``, which ``tests.benchmarks.peers --write`` measured, and writes ``docs/peers.svg`` and the
+table of ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
-from tests.benchmarks.peers import FIGURES, told
+from tests.benchmarks.peers import FIGURES, origin, table, told
 
-PICTURE = FIGURES.with_suffix(".svg")
+PICTURE, PAGE = FIGURES.with_suffix(".svg"), FIGURES.with_name("performance.md")
+START, END = "<!-- measured -->", "<!-- /measured -->"
 LOWEST, HIGHEST = -1, 5  # powers of ten on the axis
 WIDTH, COLUMNS = 960, 2
 NAMES, DECADE, VALUE = 104, 52, 60  # widths: of the systems' names, of a power of ten, of the figure behind a bar
@@ -79,14 +81,25 @@ def panel_of(workload: dict[str, Any], names: list[str]) -> Iterator[str]:
         yield f'<text x="{right + 4:.1f}" y="{y + 10}">{told(result["ratio"])}</text>'
 
 
+def shown_on(page: str, figures: dict[str, Any]) -> str:
+    """Give the page with the figures between its marks."""
+    before, start, rest = page.partition(START)
+    _, end, after = rest.partition(END)
+    assert start, f"the page has no mark {START}"
+    assert end, f"the page has no mark {END}"
+    return f"{before}{start}\n{table(figures)}\n\n{origin(figures)}\n{end}{after}"
+
+
 def at(power: float) -> float:
     """Give the place of a power of ten on the axis."""
     return NAMES + (power - LOWEST) * DECADE
 
 
 def main() -> None:
-    PICTURE.write_text(draw(json.loads(FIGURES.read_text("utf-8"))), "utf-8")
-    print(f"{PICTURE.name} is drawn from {FIGURES.name}")
+    figures = json.loads(FIGURES.read_text("utf-8"))
+    PICTURE.write_text(draw(figures), "utf-8")
+    PAGE.write_text(shown_on(PAGE.read_text("utf-8"), figures), "utf-8")
+    print(f"{PICTURE.name} and the table of {PAGE.name} show {FIGURES.name}")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 
-from tests.benchmarks.peers import FIGURES, origin, table
-from tests.benchmarks.picture import PICTURE, draw
+from tests.benchmarks.peers import FIGURES
+from tests.benchmarks.picture import PAGE, PICTURE, draw, shown_on
 
 
 def test_the_page_shows_the_measured_figures() -> None:
-    figures, page = json.loads(FIGURES.read_text("utf-8")), FIGURES.with_name("performance.md").read_text("utf-8")
-    assert table(figures) in page
-    assert origin(figures) in " ".join(page.split())
+    page = PAGE.read_text("utf-8")
+    assert page == shown_on(page, json.loads(FIGURES.read_text("utf-8")))
 
 
 def test_the_picture_is_drawn_from_the_measured_figures() -> None:
