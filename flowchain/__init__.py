@@ -1,12 +1,12 @@
 """Declarative chains of language-model work: typed nodes, checked before a model is loaded, run in full batches.
 
-    import flowchain as fc
+import flowchain as fc
 
-    documents = fc.Input("documents", list[str])
-    question = fc.Input("question", str)
-    notes = fc.Each(documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200))
-    chain = fc.Chain(fc.Answer(question=question, context=notes))
-    span = chain.run(documents=texts, question="Who may raise StopIteration?")
+documents = fc.Input("documents", list[str])
+question = fc.Input("question", str)
+notes = fc.Each(documents, lambda text: fc.Summarize(text=text, focus=question, max_tokens=200))
+chain = fc.Chain(fc.Answer(question=question, context=notes))
+span = chain.run(documents=texts, question="Who may raise StopIteration?")
 """
 
 from flowchain.chain import Chain
@@ -23,6 +23,7 @@ from flowchain.errors import (
     Problem,
     ServerError,
     StoreError,
+    TextWarning,
 )
 from flowchain.models.extractive import ExtractiveModel
 from flowchain.models.transformers import TransformersModel
@@ -94,6 +95,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Summarize",
+    "TextWarning",
     "TransformersModel",
     "Translate",
     "Window",

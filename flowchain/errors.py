@@ -10,7 +10,9 @@
     │   └── ServerError     … and it was a server that failed
     └── StoreError          the journal can't be read or written
 
-All of them pickle, and carry ``node``, ``field``, ``item``, ``got``, ``wanted`` and ``fix`` where they apply.
+    TextWarning             a text was taken as it is although it looks like a mistake
+
+All errors pickle, and carry ``node``, ``field``, ``item``, ``got``, ``wanted`` and ``fix`` where they apply.
 """
 
 from __future__ import annotations
@@ -205,6 +207,21 @@ class ChainFileError(ChainError):
 
 class InputError(FlowchainError):
     """What a run was given can't be used: a missing or unknown name, a wrong type, an empty text."""
+
+
+class TextWarning(UserWarning):
+    """A text was taken as it is although it looks like a mistake: control characters in a document, say.
+
+    >>> import flowchain as fc
+    >>> import warnings
+    >>> chain = fc.Chain(fc.Summarize(text=fc.Input("text", str)))
+    >>> with warnings.catch_warnings(record=True, action="always") as told:
+    ...     _ = chain.run(text="It ran.\\0")
+    >>> told[0].category.__name__
+    'TextWarning'
+    >>> chain.run(text="It ran.\\0", on_control="strip")
+    'It ran.'
+    """
 
 
 class NodeError(FlowchainError):

@@ -39,6 +39,26 @@ class RowFinished(NamedTuple):
     error: Exception | None = None
 
 
+class TextNoted(NamedTuple):
+    """A text of an input holds what no encoding can hold (lone surrogates), or control characters."""
+
+    run: str
+    at_s: float
+    row: int
+    value: Any
+    """The input's whole value, as the run reads it."""
+    input: str
+    where: str
+    """The input's name and the way into it: ``documents[3]``."""
+    found: str
+    """``surrogates`` or ``controls``."""
+    done: str
+    """``replaced`` by U+FFFD, ``stripped``, or ``kept``."""
+    characters: int
+    first: int
+    """Offset of the first one in the text as it was given."""
+
+
 class NodeStarted(NamedTuple):
     """A node that may have to wait began; steps that only compute are told once, when they are done."""
 
@@ -114,6 +134,7 @@ Event: TypeAlias = (
     RunStarted
     | RunFinished
     | RowFinished
+    | TextNoted
     | NodeStarted
     | NodeFinished
     | RequestSent

@@ -23,7 +23,7 @@ _DOCUMENTS = frozenset({"text", "context", "question", "prompt"})
 
 
 def read_as_documents(scope: Scope) -> dict[str, Read]:
-    """Find the inputs that some node surely reads as they come, unless it says ``on_empty="skip"``."""
+    """Find the inputs that some node surely reads as they come, unless its ``on_empty`` says otherwise."""
     nodes = [node for _, node in scope.walk()]
     if any(node.lazy_fields for node in nodes):
         return {}  # what a branch reads may never be asked for
@@ -64,7 +64,7 @@ def _texts(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
 
 
 def _empty(where: str, name: str, index: int | None, got: str) -> InputError:
-    fix = 'Leave it out before the run, or set on_empty="skip" on the node that reads it.'
+    fix = 'Leave it out before the run, or set on_empty="skip" (or "pass") on the node that reads it.'
     return InputError(
         f"{where}: got {got}: there is nothing to read. {fix}",
         field=name,

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
@@ -90,9 +91,11 @@ class Executor:
         values = self.inputs.bind(given)
         if not self._steps:
             return values
+        names = self.inputs.names
+        values = clean(names, values, on_bad_text=settings.on_bad_text, on_control=settings.on_control)
         if self._documents:
-            refuse_empty(self._documents, dict(zip(self.inputs.names, values, strict=True)))
-        return self.inputs.clean(values, settings.on_bad_text)
+            refuse_empty(self._documents, dict(zip(names, values, strict=True)))
+        return values
 
     def prompts(self, given: Mapping[str, Any], settings: Settings) -> list[Preview]:
         """Give the requests that a run would send."""
@@ -100,17 +103,13 @@ class Executor:
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def batch(
-        self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError
-    ) -> Iterator[list[Any]]:
+    def batch(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[list[Any]]:
         """Run rows from any iterable; their values in row order, some at a time, with a `Failure` kept or raised."""
         if self._loop is not None and not settings.observers and settings.timeout is None:
             return self._batch_by_columns(rows, on_error)
         return ([value] for value in self._batch_by_rows(rows, settings, on_error))
 
-    def _batch_by_rows(
-        self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError
-    ) -> Iterator[Any]:
+    def _batch_by_rows(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[Any]:
         source = _Source(rows)
         count = len(rows) if isinstance(rows, Sequence) else None
         for row in self._drive((self._row(given, settings) for given in source), settings, count):
@@ -233,9 +232,7 @@ class Executor:
     ) -> AsyncGenerator[Row | Pause, None]:
         from flowchain.engine.drive_async import drive_async
 
-        return drive_async(
-            self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses
-        )
+        return drive_async(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
 
 
 _NO_SETTINGS = Settings()

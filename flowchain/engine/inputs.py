@@ -1,4 +1,4 @@
-"""What a run is given, checked before anything runs: names, types, and texts that can be sent."""
+"""What a run is given, checked before anything runs: names and types."""
 
 from __future__ import annotations
 
@@ -79,16 +79,6 @@ class Inputs:
             raise InputError(f"{told} with the inputs\n  {lines}", field=problems[0][0])
         return values
 
-    def clean(self, values: list[Any], on_bad_text: str) -> list[Any]:
-        """See that every text has a UTF-8 form, which tokenizers, servers and the store need.
-
-        Raises:
-            InputError: with the input, the document in a list, and the offset of the character.
-        """
-        return [
-            _clean(name, value, None, on_bad_text == "replace") for name, value in zip(self.names, values, strict=True)
-        ]
-
 
 def _finding(node: Input[Any], where: str, value: object, hint: str) -> str:
     return f"{node.name}{where}: got {shown(value)} ({type(value).__name__}), wanted {describe(node.type)}. {hint}"
@@ -102,34 +92,3 @@ def _hint(value: Any, wanted: Any) -> str:
     if isinstance(value, str) and wanted is not str:
         return "Put a single text into a list: [text]."
     return "Nothing is coerced."
-
-
-def _clean(name: str, value: Any, index: int | None, is_replacing: bool) -> Any:
-    if isinstance(value, str):
-        try:
-            if not value.isascii():
-                value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            if is_replacing:
-                return _replaced(value)
-            where = name if index is None else f"{name}[{index}]"
-            character = f"U+{ord(value[error.start]):04X}"
-            fix = 'Repair the text where it is decoded, or pass on_bad_text="replace" to put U+FFFD there.'
-            raise InputError(
-                f"{where}: the character at offset {error.start:,} is a lone surrogate ({character}), "
-                f"which no encoding can hold. {fix}",
-                field=name,
-                item=index,
-                got=character,
-                wanted="text with a UTF-8 form",
-                fix=fix,
-            ) from None
-    elif isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value):
-        cleaned = [_clean(name, item, position, is_replacing) for position, item in enumerate(value)]
-        if any(new is not old for new, old in zip(cleaned, value, strict=True)):
-            return type(value)(cleaned) if type(value) in (list, tuple) else cleaned
-    return value
-
-
-def _replaced(text: str) -> str:
-    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)

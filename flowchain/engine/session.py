@@ -16,6 +16,7 @@ from typing import Any
 
 from flowchain.engine.cached import Values
 from flowchain.engine.calling import Deliver, Done, Job, Piece
+from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core, Frame, Pending, Task
 from flowchain.engine.effects import Wait, Work
 from flowchain.engine.plan import Plan, Step
@@ -31,6 +32,7 @@ from flowchain.events import (
     RowFinished,
     RunFinished,
     RunStarted,
+    TextNoted,
     TextPiece,
 )
 from flowchain.programs.ask import Site
@@ -83,6 +85,10 @@ class Session:
     def begin_row(self, index: int, inputs: list[Any]) -> None:
         """Start a row with its bound inputs."""
         self._row_inputs[index] = inputs
+        if self._observers and isinstance(inputs, Bound):
+            for note in inputs.notes:
+                value = inputs[self._input_names.index(note.input)]
+                self.emit(TextNoted(self.run, self.world.now(), index, value, *note))
         self.core.start(index, inputs)
 
     def take_finished(self) -> tuple[int, Any, Exception | None] | None:
@@ -296,5 +302,3 @@ def model_steps(plan: Plan) -> list[Step]:
 def needs_loop(plan: Plan) -> bool:
     """Does the plan await anything?"""
     return any(step.is_awaited or any(map(needs_loop, step.bodies.values())) for step in plan.steps)
-
-

@@ -52,6 +52,10 @@ class Settings:
     on_bad_text: str = "error"
     """What to do with text that has no UTF-8 form (lone surrogates): ``error``, or ``replace`` each with U+FFFD."""
 
+    on_control: str = "keep"
+    """What to do with NUL and other control characters in texts: ``keep`` them with a `TextWarning` that counts them,
+    or ``strip`` them. White space (tabs, line and page ends) is text."""
+
     def __post_init__(self) -> None:
         store, count = self.store, self.concurrency
         timeout, limit = self.timeout, self.request_timeout
@@ -87,6 +91,7 @@ class Settings:
             ("progress", self.progress in (None, True, False), "True, False, or None", "None: at a terminal alone."),
             ("observers", _are_observers(self.observers), "a tuple of functions", "Write observers=(events.append,)."),
             ("on_bad_text", self.on_bad_text in ("error", "replace"), "'error' or 'replace'", "Choose one of the two."),
+            ("on_control", self.on_control in ("keep", "strip"), "'keep' or 'strip'", "Choose one of the two."),
         )
         problems = [
             Problem("settings", name, shown(getattr(self, name)), wanted, fix)

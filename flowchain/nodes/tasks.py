@@ -27,7 +27,7 @@ MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
-OnEmpty = Literal["error", "skip"]
+OnEmpty = Literal["error", "skip", "pass"]
 Messages = Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)]
 Overflow = Literal["error", "summarize", "tail"]
 
@@ -69,7 +69,7 @@ class Summarize(TaskNode[str]):
     max_tokens: MaxTokens = 200
     """Upper bound of the summary, in the model's own tokens."""
     on_empty: OnEmpty = "error"
-    """What to do with a text without words: refuse it, or give ``""`` without asking a model."""
+    """A text without words: ``error`` refuses it; without asking a model, ``skip`` gives ``""``, ``pass`` the text."""
 
 
 class Answer(TaskNode[AnswerSpan]):
@@ -93,7 +93,8 @@ class Answer(TaskNode[AnswerSpan]):
     max_tokens: MaxTokens = 64
     """Longest answer of a generative model, in its tokens; extractive readers quote a span."""
     on_empty: OnEmpty = "error"
-    """What to do with texts without words: refuse them, or read the others (none: the empty answer)."""
+    """Texts without words: ``error`` refuses them; ``skip`` and ``pass`` read the others, and give the empty answer
+    without asking a model where there are none."""
 
 
 class Classify(TaskNode[Classification]):

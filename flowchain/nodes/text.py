@@ -30,6 +30,7 @@ RESERVED_INPUT_NAMES = frozenset(
         "progress",
         "observers",
         "on_bad_text",
+        "on_control",
         "on_error",
         "rows",
         "self",

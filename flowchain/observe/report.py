@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from flowchain.observe.trace import told
+
 if TYPE_CHECKING:
     from flowchain.observe.trace import Exchange, Run
 
@@ -42,6 +44,9 @@ def _page(run: Run[Any]) -> Iterator[str]:
         f"<p>{len(run.requests):,} requests in {run.calls:,} calls of models, {run.seconds:.3f} s</p>"
         f"<h2>Value</h2><pre>{_text(run.value)}</pre>"
     )
+    if run.notes:
+        shown = "".join(f"<li>{_text(told(note))}</li>" for note in run.notes[:_SHOWN_EXCHANGES])
+        yield f"<h2>Notes on the texts</h2><ul>{shown}</ul>"
     yield from _table(("node", "ms", "value"), ((name, _ms(run, name), value) for name, value in run.values.items()))
     yield "<h2>What was read</h2><table><tr><th>document</th><th></th><th>read</th><th>dropped</th><th>unread</th></tr>"
     for document in run.coverage.documents:

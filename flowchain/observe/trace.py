@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import shown
-from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted
+from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted, TextNoted
 from flowchain.excerpt import Piece, pieces_of
 from flowchain.protocols import Model
 from flowchain.records import Reply, Request
@@ -78,6 +78,8 @@ class Run(Generic[T_co]):
     seconds: float
     node_seconds: Mapping[str, float]
     """Time of each node by its full name, summed over the items of maps around it."""
+    notes: tuple[TextNoted, ...] = ()
+    """What was found in the inputs' texts, and kept, stripped or replaced."""
 
     @functools.cached_property
     def coverage(self) -> Coverage:
@@ -103,9 +105,16 @@ class Run(Generic[T_co]):
             lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
         if len(self.values) > 20:
             lines.append(f"  … {len(self.values) - 20:,} more")
+        lines += [f"  note: {told(note)}" for note in self.notes[:20]]
         if self.requests and self.coverage.documents:
             lines += ["", repr(self.coverage)]
         return "\n".join(lines)
+
+
+def told(note: TextNoted) -> str:
+    """Say what was found in a text."""
+    what = "lone surrogates" if note.found == "surrogates" else "control characters"
+    return f"{note.where}: {note.characters:,} {what} {note.done}, first at offset {note.first:,}"
 
 
 def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -142,6 +151,7 @@ class Recorder:
         self._seconds: dict[str, float] = {}
         self._exchanges: dict[int, Exchange] = {}
         self._sent: dict[int, float] = {}
+        self._notes: list[TextNoted] = []
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, NodeFinished):
@@ -159,6 +169,9 @@ class Recorder:
             exchange = self._exchanges[event.number]
             exchange.seconds = event.at_s - self._sent[event.number]
             exchange.batch, exchange.reply, exchange.error = event.batch, event.reply, event.error
+        elif isinstance(event, TextNoted):
+            self._notes.append(event)
+            self._inputs = {**self._inputs, event.input: event.value}
         elif isinstance(event, RunStarted):
             self._id, self._start = event.run, event.at_s
         elif isinstance(event, RunFinished):
@@ -179,4 +192,5 @@ class Recorder:
             requests=exchanges,
             seconds=self._end - self._start,
             node_seconds=self._seconds,
+            notes=tuple(self._notes),
         )

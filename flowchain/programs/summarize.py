@@ -18,7 +18,7 @@ def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_e
     writes more than it was asked for and nothing shrinks, the node fails with the numbers; it would go on for ever.
     """
     if on_empty != "error" and not text.strip():
-        return ""
+        return text if on_empty == "pass" else ""
     refuse_empty(site, "text", text)
 
     def request(piece: str, tokens: int = max_tokens) -> SummarizeRequest:

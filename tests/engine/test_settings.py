@@ -25,6 +25,7 @@ WRONG: dict[str, list[Any]] = {
     "progress": ["yes", 2],
     "observers": [3, (3,), [print], print],
     "on_bad_text": ["ignore", None, True],
+    "on_control": ["drop", None, True],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 

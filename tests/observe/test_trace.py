@@ -135,7 +135,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u2028<style>@import 'x'</style>
 def test_a_page_shows_other_peoples_text_as_text(tmp_path: Path) -> None:
     model = FakeModel(summarize=lambda request: SummaryReply(text=HOSTILE))
     chain = fc.Chain(fc.Summarize(text=TEXT, model=model, name="short"), name="a <b>")
-    chain.trace(text=HOSTILE).save_html(tmp_path / "run.html")
+    with pytest.warns(fc.TextWarning, match="1 control"):
+        run = chain.trace(text=HOSTILE)
+    run.save_html(tmp_path / "run.html")
     page = (tmp_path / "run.html").read_text("utf-8")
     assert page.count("<style>") == 1
     assert "<img" not in page
