@@ -22,7 +22,7 @@ from torch import Tensor
 
 from flowchain.models.transformers import packed_bart
 from flowchain.models.transformers.frame import Framed
-from flowchain.models.transformers.packed_attention import attend
+from flowchain.models.transformers.packed_attention import attend, attend_once
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Loaded
@@ -133,9 +133,10 @@ def _attend(
 ) -> Tensor:
     """Attention within each row, ``[1, tokens, dimensions]``; ``asking``: one place a row, or every token."""
     query, key, value = build.projections(layer)
-    asked = hidden if asking is None else hidden[:, asking]
     heads = config.num_attention_heads
-    return attend(query(asked)[0], key(hidden)[0], value(hidden)[0], lengths, heads, is_single=asking is not None)[None]
+    if asking is not None:
+        return attend_once(query(hidden[0, asking]), hidden[0], key, value, lengths, heads)[None]
+    return attend(query(hidden)[0], key(hidden)[0], value(hidden)[0], lengths, heads)[None]
 
 
 def _classify(module: Any, body: Any, first: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flowchain.models.transformers.frame import Framed
-from flowchain.models.transformers.packed_attention import attend
+from flowchain.models.transformers.packed_attention import attend, attend_once
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Loaded
@@ -35,8 +35,8 @@ def classify(loaded: Loaded, rows: Sequence[Framed]) -> Tensor:
         hidden = _think(layer, hidden)
     layer = body.decoder.layers[-1]
     last = hidden[torch.tensor(lengths).cumsum(0) - 1]
-    last = _add(layer.self_attn, layer.self_attn_layer_norm, last, hidden, lengths, is_single=True)
-    last = _add(layer.encoder_attn, layer.encoder_attn_layer_norm, last, memory, lengths, is_single=True)
+    last = _add_once(layer.self_attn, layer.self_attn_layer_norm, last, hidden, lengths)
+    last = _add_once(layer.encoder_attn, layer.encoder_attn_layer_norm, last, memory, lengths)
     logits: Tensor = loaded.module.classification_head(_think(layer, last))
     return logits
 
@@ -50,16 +50,20 @@ def _embed(side: Any, rows: Sequence[list[int]]) -> Tensor:
     return embedded
 
 
-def _add(attention: Any, norm: Any, asking: Tensor, asked: Tensor, lengths: Sequence[int], **options: bool) -> Tensor:
+def _add(
+    attention: Any, norm: Any, asking: Tensor, asked: Tensor, lengths: Sequence[int], *, is_causal: bool = False
+) -> Tensor:
     """One attention block: what is asking plus what it attended to, normalised."""
-    seen = attend(
-        attention.q_proj(asking),
-        attention.k_proj(asked),
-        attention.v_proj(asked),
-        lengths,
-        attention.num_heads,
-        **options,
-    )
+    queries, keys, values = attention.q_proj(asking), attention.k_proj(asked), attention.v_proj(asked)
+    seen = attend(queries, keys, values, lengths, attention.num_heads, is_causal=is_causal)
+    added: Tensor = norm(asking + attention.out_proj(seen))
+    return added
+
+
+def _add_once(attention: Any, norm: Any, asking: Tensor, asked: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The same for one token a row, which sees all of its row."""
+    queries = attention.q_proj(asking)
+    seen = attend_once(queries, asked, attention.k_proj, attention.v_proj, lengths, attention.num_heads)
     added: Tensor = norm(asking + attention.out_proj(seen))
     return added
 
