@@ -9,13 +9,14 @@ from typing import Any
 
 from flowchain.errors import ChainError, FlowchainError, Problem
 from flowchain.graph.build import Scope
+from flowchain.graph.samples import sample
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.problems import wiring_problem
 from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import Answer, Summarize, TaskNode
 from flowchain.nodes.text import Input, Join, PromptTemplate
 from flowchain.nodes.types import describe, fits
-from flowchain.protocols import Model, tasks_of
+from flowchain.protocols import HasPrompts, Model, tasks_of
 
 ModelOf = Callable[[TaskNode[Any], str], Model]
 
@@ -108,6 +109,9 @@ def _call(node: TaskNode[Any], name: str, model_of: ModelOf) -> Call | Problem:
         if not can_do:
             return _cannot(node, name, model, tasks)
         window: Any = model.window
+        asked = sample(node)
+        if asked is not None and isinstance(model, HasPrompts):
+            model.prompt(asked)
     except FlowchainError as error:
         got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
         return Problem(name, error.field or "model", got, wanted, error.fix or str(error))

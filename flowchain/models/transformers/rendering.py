@@ -19,7 +19,7 @@ from flowchain.excerpt import Excerpt, concatenate
 from flowchain.models.instructions import to_summarize, to_translate
 from flowchain.models.transformers.conversation import conversation
 from flowchain.models.transformers.encoding import encode
-from flowchain.models.transformers.languages import translation_prefix, with_source
+from flowchain.models.transformers.languages import target_tokens, translation_prefix, with_source
 from flowchain.records import ChatRequest, GenerateRequest, Message, Request, SummarizeRequest, TranslateRequest
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class Rendered(NamedTuple):
 
     ids: tuple[int, ...]
     text: str
+    start: tuple[int, ...] | None = None
+    """What the decoder begins with, where the request decides it."""
+    first: int | None = None
+    """The reply's first token, where the request decides it."""
 
 
 def render(tokenizing: Tokenizing, config: Any, request: Request[Any]) -> Rendered:
@@ -50,8 +54,8 @@ def render(tokenizing: Tokenizing, config: Any, request: Request[Any]) -> Render
     if isinstance(request, TranslateRequest):
         if config.is_encoder_decoder:
             text = concatenate([Excerpt(translation_prefix(tokenizing, config, request)), request.text])
-            rendered = _plain(tokenizing, config, text)
-            return Rendered(tuple(with_source(tokenizing, config, rendered.ids, request)), rendered.text)
+            ids = with_source(tokenizing, config, _plain(tokenizing, config, text).ids, request)
+            return Rendered(tuple(ids), str(text), *target_tokens(tokenizing, config, request))
         return _instruct(tokenizing, config, to_translate(request), request.text, "Translation:")
     raise ModelError(
         f"A {type(request).__name__} is not written as one prompt.",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flowchain.models.transformers.generate import Order, fulfil
-from flowchain.models.transformers.languages import target_tokens
 from flowchain.models.transformers.rendering import render
 from flowchain.protocols import Watch
 from flowchain.records import SummarizeRequest, SummaryReply, TextReply, TranslateRequest
@@ -43,16 +42,15 @@ def translate(
     model: TransformersModel, loaded: Loaded, requests: Sequence[TranslateRequest], watch: Watch | None = None
 ) -> list[TextReply]:
     """Translate each text. Raises `ModelError` for a language that the model doesn't know, and as `generate` does."""
-    tokenizing, config = model.tokenizing(), model.config
     orders = []
     for request in requests:
-        start, first = target_tokens(tokenizing, config, request) if config.is_encoder_decoder else (None, None)
+        rendered = render(model.tokenizing(), model.config, request)
         orders.append(
             Order(
-                prompt=render(tokenizing, config, request).ids,
+                prompt=rendered.ids,
                 max_tokens=request.max_tokens,
-                start=start,
-                first=first,
+                start=rendered.start,
+                first=rendered.first,
                 is_trimmed=True,
             )
         )
