@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from flowchain.events import Event
     from flowchain.graph.build import Scope
     from flowchain.graph.check import Report
-    from flowchain.nodes.function import NodeFunction
-    from flowchain.nodes.tasks import TaskNode
     from flowchain.observe.trace import Run
     from flowchain.protocols import Model
 
@@ -129,10 +127,15 @@ class Chain(Generic[T_co]):
         Raises:
             ChainError: listing every problem.
         """
+        return self._report(self._settings.changed({"models": models} if models is not None else {}), strict)
+
+    def _report(self, settings: Settings, strict: bool) -> Report:
         from flowchain.graph.check import check
 
-        settings = self._settings.changed({"models": models} if models is not None else {})
-        return check(self._scope, self.name, lambda node, name: self._model_of(node, name, settings), is_strict=strict)
+        executor = self._prepared()
+        return check(
+            self._scope, self.name, lambda node, name: executor.model_of(node, name, settings), is_strict=strict
+        )
 
     # ── running it ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -348,7 +351,7 @@ class Chain(Generic[T_co]):
         if self._executor is None:
             from flowchain.engine.executor import Executor
 
-            executor = Executor(self._scope, self._model_of)
+            executor = Executor(self._scope, self.name)
             is_quiet = not self._settings.observers and self._settings.timeout is None and not self._settings.progress
             self._input_names = executor.inputs.name_set
             self._quick = executor.quick() if is_quiet else None
@@ -359,25 +362,8 @@ class Chain(Generic[T_co]):
         """Give the executor; where models are asked, first see that they can do what is asked of them."""
         executor = self._prepared()
         if not executor.plan.is_plain:
-            self.check(settings.models)
+            self._report(settings, strict=False)
         return executor
-
-    def _model_of(self, node: TaskNode[Any], name: str, settings: Settings) -> Model:
-        from flowchain.models.resolve import resolve
-
-        unknown = settings.models.keys() - self._model_keys()
-        if unknown:
-            fix = f"Name a node or a task: {', '.join(sorted(self._model_keys()))}."
-            raise ChainError.of([Problem(self.name, "models", shown(sorted(unknown)[0]), "a node or a task", fix)])
-        for key in (name, name.rpartition("/")[2]):
-            if key in settings.models:
-                return resolve(settings.models[key])
-        return resolve(node.model if node.model is not None else settings.models.get(node.task))
-
-    def _model_keys(self) -> set[str]:
-        from flowchain.records import TASKS
-
-        return {*TASKS, *self.nodes, *(name.rpartition("/")[2] for name in self.nodes)}
 
     def _shown(self, settings: Settings, inputs: Mapping[str, Any]) -> AbstractContextManager[Settings]:
         """Give the settings with a progress display among the observers, and a store that notes the run."""
@@ -390,17 +376,13 @@ class Chain(Generic[T_co]):
         from flowchain.observe.progress import watching
         from flowchain.store.recording import recording
 
+        executor = self._prepared()
+        models = list(executor.models(settings).values())
         with (
-            recording(settings.store, self.name, self.to_json, inputs, self._cached_functions()) as store,
+            recording(settings.store, self.name, self.to_json, inputs, executor.cached, models) as store,
             watching(settings.changed({"store": store})) as watched,
         ):
             yield watched
-
-    def _cached_functions(self) -> list[NodeFunction[Any]]:
-        from flowchain.nodes.function import FunctionNode
-
-        nodes = [node for _, node in self._scope.walk()]
-        return [node.function for node in nodes if isinstance(node, FunctionNode) and node.function.cache]
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:

@@ -87,6 +87,15 @@ class HasPrompts(Protocol):
     def prompt(self, request: Request[Any]) -> Prompt: ...
 
 
+@runtime_checkable
+class StaysLocal(Protocol):
+    """A model that may fetch files, and can do without: a replay must not touch a network."""
+
+    def offline(self) -> Model:
+        """Give the same model, which raises ModelError where it would have to fetch something."""
+        ...
+
+
 class Watch(Protocol):
     """Handed as ``watch=`` to the task methods of a model with ``is_watchable = True``: text as it comes; brakes."""
 
@@ -144,6 +153,24 @@ class KeepsValues(Protocol):
 
     def record_values(self, called: Sequence[tuple[Any, str]]) -> None:
         """Make values durable, all or none; the engine lets no node see them before this returns."""
+        ...
+
+
+@runtime_checkable
+class KeepsCounts(Protocol):
+    """A store that keeps the token counts by which texts were cut, so that a replay cuts them alike."""
+
+    def record_counts(self, fingerprint: str, counts: Mapping[str, int]) -> None:
+        """Note what texts count in a model's tokens."""
+        ...
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """A store whose models need not be there."""
+
+    def model(self, model: Model) -> Model:
+        """Give the model itself, or what stands in for it; StoreError where nothing can."""
         ...
 
 

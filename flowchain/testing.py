@@ -3,6 +3,7 @@
     model = FakeModel(generate=lambda request: request.prompt.upper())      # what it replies; the rest has defaults
     world = SimulatedWorld(seconds=lambda requests: len(requests))          # how long its calls take
     values = list(world.batch(chain, rows))                                 # one thread, no waiting, the same each time
+    value = chain.run(text="…", store=recorded("tests/replies.flow"))       # real replies, without their model
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import itertools
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from flowchain.chain import Chain
 from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, calling, limit_of
@@ -47,8 +49,24 @@ from flowchain.records import (
     TranslateRequest,
     VectorReply,
 )
+from flowchain.store.store import Store
+
+if TYPE_CHECKING:
+    from flowchain.store.replay import Replay
 
 Replying = Callable[[Any], "Reply | str"]
+
+
+def recorded(path: str | PathLike[str], *, is_recording: bool = False) -> Store | Replay:
+    """Give a store of recorded replies for a test: no weights, no network, the same bytes each time.
+
+    Record once, with ``is_recording=True`` (from an option or a variable of yours): models are asked, and the file is
+    written. Then keep the file beside the test. It is opened for reading only, so that running tests doesn't change it.
+
+    Raises:
+        StoreError: there is no such file; or, in the run, a request that was not recorded, with what differs.
+    """
+    return Store(path) if is_recording else Store(path, read_only=True).replay()
 
 
 class FakeModel:

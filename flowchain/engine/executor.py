@@ -9,6 +9,7 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+from flowchain.engine.choosing import Choice
 from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
@@ -18,17 +19,15 @@ from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Step, compile_plan
 from flowchain.engine.preview import Preview, preview
 from flowchain.engine.schedule import Pause, Row
-from flowchain.engine.session import model_steps, needs_loop
+from flowchain.engine.session import model_steps, needs_loop, steps_of
 from flowchain.engine.settings import Settings
 from flowchain.errors import InputError
 from flowchain.events import Event
 from flowchain.graph.build import Scope
-from flowchain.nodes.tasks import TaskNode
 from flowchain.protocols import Model
 from flowchain.records import Failure
 
 OnError: TypeAlias = Literal["raise", "keep"]
-ModelOf: TypeAlias = Callable[[TaskNode[Any], str, Settings], Model]
 
 _CHUNK = 1_024  # rows of a column: long enough that the step's own cost is all that counts, short enough for the cache
 
@@ -36,12 +35,14 @@ _CHUNK = 1_024  # rows of a column: long enough that the step's own cost is all 
 class Executor:
     """A plan, ready to run; shared by all running calls of a chain, from any thread."""
 
-    def __init__(self, scope: Scope, model_of: ModelOf) -> None:
+    def __init__(self, scope: Scope, chain: str) -> None:
         self.plan = compile_plan(scope)
         self.inputs = Inputs(self.plan)
-        self._model_of = model_of
+        self.model_of = Choice(scope, chain).model_of
         self._steps = model_steps(self.plan)
         self._documents = read_as_documents(scope)
+        self.cached = [step.node.function for step in steps_of(self.plan, "cached")]  # type: ignore[attr-defined]
+        """The functions whose values a store is asked for."""
         self._needs_loop = needs_loop(self.plan)
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
         self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
@@ -67,7 +68,7 @@ class Executor:
 
     def models(self, settings: Settings) -> dict[Step, Model]:
         """Resolve the model of every step that asks one."""
-        return {step: self._model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
+        return {step: self.model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
 
     # ── one row ──────────────────────────────────────────────────────────────────────────────────────────────────
 

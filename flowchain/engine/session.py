@@ -18,8 +18,9 @@ from flowchain.engine.cached import Values
 from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core, Frame, Pending, Task
+from flowchain.engine.counting import Counting, noting
 from flowchain.engine.effects import Wait, Work
-from flowchain.engine.plan import Plan, Step
+from flowchain.engine.plan import Kind, Plan, Step
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
 from flowchain.events import (
@@ -36,7 +37,7 @@ from flowchain.events import (
     TextPiece,
 )
 from flowchain.programs.ask import Site
-from flowchain.protocols import Asked, Model, fingerprint_of
+from flowchain.protocols import Asked, KeepsCounts, Model, fingerprint_of
 from flowchain.records import Reply
 from flowchain.retry import Failed, Retry, RetryState, asked_s, is_transient
 from flowchain.windows.fit import check_fit
@@ -57,7 +58,7 @@ class Session:
         self.settings = settings
         self.world = world
         self.run = secrets.token_hex(8)
-        self.seed = secrets.randbits(32) if settings.seed is None else settings.seed
+        self.seed = _seed_of(settings)
         self._models = models
         self._lines = lines
         self.deliver = deliver
@@ -68,6 +69,7 @@ class Session:
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step)
         self._values = Values(settings.store, world.now)
+        self._counts: KeepsCounts | None = settings.store if isinstance(settings.store, KeepsCounts) else None
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}
@@ -250,9 +252,11 @@ class Session:
     def _start_program(self, frame: Frame, step: Step, values: tuple[Any, ...]) -> Work:
         row = frame.path[0]
         inputs = self._row_inputs[row]
-        site = Site(self._models[step], step.name, frame.path, self.seed, self._input_names, inputs)
+        model = self._models[step]
+        counting = Counting(model) if self._counts is not None and model.window is not None else None
+        site = Site(counting or model, step.name, frame.path, self.seed, self._input_names, inputs)
         work: Work = step.call(*values)(site)
-        return work
+        return work if counting is None or self._counts is None else noting(work, counting, model, self._counts)
 
     def emit(self, event: Event) -> None:
         """Tell all listeners."""
@@ -287,16 +291,28 @@ class Session:
         self.emit(TextPiece(self.run, self.world.now(), step.name, path, pending.number, piece))
 
 
-def model_steps(plan: Plan) -> list[Step]:
-    """Give every step, of the plan and of its bodies, that asks a model."""
+def _seed_of(settings: Settings) -> int:
+    if settings.seed is not None:
+        return settings.seed
+    # What was sampled must be found again by the same call; a seed that is drawn would ask for other work each time.
+    return 0 if settings.store is not None else secrets.randbits(32)
+
+
+def steps_of(plan: Plan, kind: Kind) -> list[Step]:
+    """Give every step of a kind, of the plan and of its bodies."""
     found = []
     plans = [plan]
     while plans:
         for step in plans.pop().steps:
             plans.extend(step.bodies.values())
-            if step.kind == "program":
+            if step.kind == kind:
                 found.append(step)
     return found
+
+
+def model_steps(plan: Plan) -> list[Step]:
+    """Give every step that asks a model."""
+    return steps_of(plan, "program")
 
 
 def needs_loop(plan: Plan) -> bool:

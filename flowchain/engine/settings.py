@@ -44,7 +44,7 @@ class Settings:
     concurrency: int = 256
     """Most rows of a batch in progress at once."""
     seed: int | None = None
-    """Makes sampled replies repeatable; None: one is drawn, and recorded in the trace."""
+    """Makes sampled replies repeatable. None: one is drawn; with a store it is 0, so that they are found again."""
     progress: bool | None = None
     """Show progress? None: at a terminal, once a run takes longer than a second."""
     observers: tuple[Callable[[Any], None], ...] = ()

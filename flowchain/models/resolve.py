@@ -47,7 +47,7 @@ def resolve(spec: Any) -> Model:
     # Looked for without asking: a transformers model's window would read its config.
     known = {*dir(type(spec)), *getattr(spec, "__dict__", ())}
     lacks = [name for name in ("name", "window", "count") if name not in known]
-    if isinstance(spec, type) or lacks or not tasks_of(spec):
+    if isinstance(spec, type) or lacks or not ("tasks" in known or tasks_of(spec)):
         missing = ", ".join(lacks) or "a task method such as generate(requests)"
         fix = "Pass an id, a folder, or an object with name, window, count and a batched method named like a task."
         got = shown(spec)

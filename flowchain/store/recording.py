@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from flowchain.errors import ChainError, FlowchainError, StoreError
 from flowchain.nodes.function import NodeFunction
+from flowchain.protocols import Model
 from flowchain.protocols import Store as StoreProtocol
 from flowchain.store.functions import identified
 from flowchain.store.store import Store
@@ -20,6 +21,7 @@ def recording(
     written: Callable[[], str],
     inputs: Mapping[str, Any],
     cached: Iterable[NodeFunction[Any]],
+    models: Sequence[Model],
 ) -> Generator[StoreProtocol | None, None, None]:
     """Give the store that the engine should use: one that notes what this run uses, where the store keeps runs.
 
@@ -29,6 +31,7 @@ def recording(
         written: gives the chain as JSON; a chain that holds model objects can't be written, and is noted as ``{}``.
         inputs: of the run; a digest and the beginning of each are kept.
         cached: functions of the chain whose values are looked up.
+        models: that the chain may ask; what a replay must know of them is noted.
 
     Raises:
         StoreError: the run can't be opened, or a change in a cached function would not be noticed; nothing has run
@@ -45,6 +48,7 @@ def recording(
         chain = "{}"
     run = store.open_run(name=name, chain=chain, inputs=inputs)
     try:
+        run.note_models(models)
         yield run
     except StoreError:
         raise  # what can't be written can't be noted either

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import StoreError, escape, redacted, shown
-from flowchain.protocols import Asked, Called
+from flowchain.protocols import Asked, Called, Model
 from flowchain.records import Reply
 from flowchain.store import entries
 from flowchain.store.functions import address_of_call
 from flowchain.store.key import Address, address_of
+from flowchain.store.models import usable
 
 if TYPE_CHECKING:
     from flowchain.store.store import Store
@@ -28,11 +29,15 @@ _CONTEXT_CHARACTERS = 30
 class Replay:
     """A store that only answers; see `Store.replay`."""
 
-    is_replay = True
-    """Says to the engine that no model need be loaded."""
-
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._models: dict[int, tuple[Model, Model]] = {}
+
+    def model(self, model: Model) -> Model:
+        """Give the model where it can be used offline, else what stands in for it; its weights are never loaded."""
+        if id(model) not in self._models:
+            self._models[id(model)] = model, usable(self._store, model)
+        return self._models[id(model)][1]
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
         """Give the stored replies; StoreError at the first that is missing, with what differs from the nearest."""

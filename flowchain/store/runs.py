@@ -14,10 +14,11 @@ from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowchain.errors import StoreError, redacted, shown
-from flowchain.protocols import Asked, Called
+from flowchain.protocols import Asked, Called, Model
 from flowchain.records import Reply
 from flowchain.store.functions import address_of_call
 from flowchain.store.key import Address, json_of
+from flowchain.store.models import count_note, model_note
 
 if TYPE_CHECKING:
     from flowchain.store.store import Store
@@ -55,6 +56,16 @@ class OpenRun:
     def record_values(self, called: Sequence[tuple[Address, str]]) -> None:
         """As `Store.record_values`, noted for this run."""
         self._store._ledger.record_values(called, self._number)
+
+    def note_models(self, models: Sequence[Model]) -> None:
+        """Note what a replay must know of models: fingerprint, window, tasks."""
+        notes = [model_note(model) for model in {id(model): model for model in models}.values()]
+        known = self.recall_values([address for address, _ in notes])
+        self.record_values([note for note, value in zip(notes, known, strict=True) if value is None])
+
+    def record_counts(self, fingerprint: str, counts: Mapping[str, int]) -> None:
+        """Note the token counts by which a text was cut, for a replay without the model's tokenizer."""
+        self.record_values([count_note(fingerprint, counts)])
 
     def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
         """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply."""

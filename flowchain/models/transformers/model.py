@@ -144,6 +144,18 @@ class TransformersModel:
 
         return prompts.prompt(self, request)
 
+    def offline(self) -> TransformersModel:
+        """Give the same model, which never asks the hub."""
+        spec = self._spec
+        return TransformersModel(
+            spec.name,
+            revision=spec.revision,
+            device=spec.device,
+            dtype=spec.dtype,
+            window=self._window,
+            local_files_only=True,
+        )
+
     @property
     def is_loaded(self) -> bool:
         """Are its weights in memory?"""

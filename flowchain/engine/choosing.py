@@ -1,0 +1,44 @@
+"""Which model does a node ask? What the run's settings say of the node, then the node itself, then its task."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from flowchain.engine.settings import Settings
+from flowchain.errors import ChainError, Problem, shown
+from flowchain.graph.build import Scope
+from flowchain.nodes.tasks import TaskNode
+from flowchain.protocols import Model, Replays
+from flowchain.records import TASKS
+
+
+class Choice:
+    """Chooses for the nodes of one chain."""
+
+    def __init__(self, scope: Scope, chain: str) -> None:
+        self._scope = scope
+        self._chain = chain
+
+    @functools.cached_property
+    def _keys(self) -> frozenset[str]:
+        names = [inner.full_name(node) for inner, node in self._scope.walk()]
+        return frozenset((*TASKS, *names, *(name.rpartition("/")[2] for name in names)))
+
+    def model_of(self, node: TaskNode[Any], name: str, settings: Settings) -> Model:
+        """Give the model of a node by its full name; in a replay, what stands in for it where it is not there.
+
+        Raises:
+            ChainError: the settings name a node or a task that does not exist.
+            ModelError: what is named is no model.
+        """
+        from flowchain.models.resolve import resolve  # chains of plain functions load no model's code
+
+        if settings.models and (unknown := settings.models.keys() - self._keys):
+            fix = f"Name a node or a task: {', '.join(sorted(self._keys))}."
+            raise ChainError.of([Problem(self._chain, "models", shown(sorted(unknown)[0]), "a node or a task", fix)])
+        named = [settings.models[key] for key in (name, name.rpartition("/")[2]) if key in settings.models]
+        if node.model is not None:
+            named.append(node.model)
+        model = resolve(named[0] if named else settings.models.get(node.task))
+        return settings.store.model(model) if isinstance(settings.store, Replays) else model

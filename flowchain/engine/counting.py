@@ -1,0 +1,43 @@
+"""Token counts by which a program cut its texts, noted in the journal: a replay without the tokenizer needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowchain.engine.effects import Work
+from flowchain.protocols import KeepsCounts, Model, Prompt, fingerprint_of, tasks_of
+from flowchain.records import Request
+from flowchain.windows.fit import plain_text, prompt_of, window_of
+
+
+class Counting:
+    """A model as a program sees it; keeps every count it is asked for."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.name = model.name
+        self.window = window_of(model)
+        self.tasks = tasks_of(model)
+        self.counts: dict[str, int] = {}
+        self.texts = 0
+        """How many texts were counted; a single one was read whole."""
+
+    def count(self, text: str) -> int:
+        """Count a text as the model does."""
+        self.texts += 1
+        self.counts[text] = tokens = self._model.count(text)
+        return tokens
+
+    def prompt(self, request: Request[Any]) -> Prompt:
+        """Give the model's prompt, counted."""
+        prompt = prompt_of(self._model, request)
+        self.counts[plain_text(request)] = prompt.tokens
+        return prompt
+
+
+def noting(work: Work, counting: Counting, model: Model, store: KeepsCounts) -> Work:
+    """Let a program run, and note its counts if there was more to count than that a text fits."""
+    value = yield from work
+    if counting.texts > 1:
+        store.record_counts(fingerprint_of(model), counting.counts)
+    return value
