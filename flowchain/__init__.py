@@ -26,6 +26,7 @@ from flowchain.errors import (
     TextWarning,
 )
 from flowchain.models.extractive import ExtractiveModel
+from flowchain.models.openai import OpenAIModel
 from flowchain.models.transformers import TransformersModel
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.function import node
@@ -83,6 +84,7 @@ __all__ = [
     "ModelError",
     "Node",
     "NodeError",
+    "OpenAIModel",
     "Problem",
     "PromptTemplate",
     "Ref",

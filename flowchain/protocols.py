@@ -15,8 +15,14 @@ A model is any object with a ``name``, a ``window``, ``count`` and at least one 
 
 Batching, retries, window checks and the journal come with it. A method that raises fails for all of its batch, which is
 then searched for the guilty request; one that knows which request failed (a server's client) gives the exception in
-the place of that reply. Everything else below is optional: a model that can
-do more than the bare minimum says so by having the attribute.
+the place of that reply. Everything else is optional: a model that can do more than the bare minimum says so by having
+the attribute. Beside those below:
+
+    max_batch         most requests of one call, as a number or by task (``{"embed": 64}``, others 1); default: 128
+    max_in_flight     calls at once, each in a thread (and, for async methods, on an event loop) of its own; default: 1
+    note              a line that reports show beside its name: what a reader would not expect
+    window_note       why ``window`` is None, where that does not mean texts of any length
+    __aenter__        of models with async methods: entered on each of those loops, left when the last run is over
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flowchain.chain import Chain
-from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, calling, limit_of
+from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, Run, calling, limit_of
 from flowchain.engine.drive import drive
 from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
@@ -310,9 +310,9 @@ class SimulatedWorld:
                     end = self._now + (seconds if limit_s is None else min(seconds, limit_s))
                     heapq.heappush(self._calls, (end, next(self._numbers), line, batch))
 
-    def _calling(self, model: Model, batch: Sequence[Job]) -> Call:
+    def _calling(self, model: Model, batch: Sequence[Job], run: Run) -> Call:
         """Ask as ever, but let calls that take too long by this world's clock fail."""
-        call, limit_s = calling(model, batch), limit_of(batch)
+        call, limit_s = calling(model, batch, run), limit_of(batch)
 
         def timed(requests: Sequence[Request[Any]]) -> Sequence[Any]:
             if limit_s is not None and self._seconds(requests) > limit_s:

@@ -10,7 +10,7 @@ oldest request, so that a short one never waits for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import ModelError, shown
@@ -44,7 +44,7 @@ def length_of(request: Request[Any]) -> int:
 
 
 class Waiting(Generic[J]):
-    """What waits for one model, by kind.
+    """What waits for one model, by kind; at most ``rows`` are taken at once, a number or one for each task (else 1).
 
     >>> from flowchain.records import EmbedRequest
     >>> waiting = Waiting(rows=2)
@@ -54,7 +54,7 @@ class Waiting(Generic[J]):
     (['ccc', 'bb'], ['a'], [])
     """
 
-    def __init__(self, rows: int = ROWS) -> None:
+    def __init__(self, rows: int | Mapping[str, int] = ROWS) -> None:
         self.rows = rows
         self._kinds: dict[tuple[Any, ...], list[tuple[int, int, J]]] = {}
         self._is_sorted: dict[tuple[Any, ...], bool] = {}
@@ -83,11 +83,12 @@ class Waiting(Generic[J]):
         if not self._is_sorted[kind]:
             line.sort(key=lambda entry: entry[:2])
             self._is_sorted[kind] = True
+        rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
         end = len(line)
-        if end > self.rows and self._cuts % _OLDEST_EVERY == 0:
+        if end > rows and self._cuts % _OLDEST_EVERY == 0:
             oldest = max(range(len(line)), key=lambda index: line[index][1])
-            end = min(len(line), max(oldest + 1, self.rows))
-        start = max(0, end - self.rows)
+            end = min(len(line), max(oldest + 1, rows))
+        start = max(0, end - rows)
         batch = [job for _, _, job in reversed(line[start:end])]
         del line[start:end]
         if not line:

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from flowchain.engine.batching import Outcome
@@ -77,7 +77,9 @@ class CallTimeout(TimeoutError):
 
 
 Call: TypeAlias = Callable[[Sequence[Request[Any]]], Sequence[Any]]
-Calling: TypeAlias = Callable[[Model, Sequence[Job]], Call]
+Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Awaits something and gives what it brings, as ``asyncio.run`` does."""
+Calling: TypeAlias = Callable[[Model, Sequence[Job], Run], Call]
 
 
 def limit_of(jobs: Sequence[Job]) -> float | None:
@@ -85,7 +87,7 @@ def limit_of(jobs: Sequence[Job]) -> float | None:
     return min((job.sender.limit_s for job in jobs if job.sender.limit_s is not None), default=None)
 
 
-def calling(model: Model, batch: Sequence[Job]) -> Call:
+def calling(model: Model, batch: Sequence[Job], run: Run = asyncio.run) -> Call:
     """Give a function that asks a model any of a batch's requests.
 
     The function raises CallTimeout where that takes longer than a sender allows.
@@ -105,10 +107,41 @@ def calling(model: Model, batch: Sequence[Job]) -> Call:
         else:
             found = _left_behind(method, requests, limit_s, model)
         if inspect.isawaitable(found):
-            found = asyncio.run(_awaited(found, watch, model))
+            found = run(_awaited(found, watch, model))
         return list(found)
 
     return call
+
+
+class Awaiting:
+    """Where a worker awaits: one event loop for all of its calls, so that a model can keep its connections open.
+
+    A model that is an async context manager is entered on that loop before its first call, and left with the worker.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model: Any = model if hasattr(model, "__aenter__") else None
+        self._is_inside = False
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Await on this worker's loop."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        if self._model is not None and not self._is_inside:
+            try:
+                self._runner.run(self._model.__aenter__())
+                self._is_inside = True
+            except Exception:
+                pass  # the call itself meets the same reason, and tells of it
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        """Leave the model, and end the loop."""
+        if self._runner is not None:
+            with self._runner as runner:
+                if self._is_inside:
+                    runner.run(self._model.__aexit__(None, None, None))
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""One host per model and process: a queue, a worker thread, and one call at a time.
+"""One host per model and process: a queue, and a worker thread for each call that the model takes at once (mostly one).
 
 Runs share hosts: whatever thread or event loop a request comes from, it stands in the same line. The worker lives as
 long as some run uses the model and ends with the last one, so nothing is left behind.
@@ -6,14 +6,16 @@ long as some run uses the model and ends with the last one, so nothing is left b
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
-from flowchain.engine.calling import Calling, CallTimeout, Done, Job, Sender, calling
+from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling
 from flowchain.protocols import Model
 from flowchain.retry import is_transient
 
@@ -40,8 +42,8 @@ class Line:
         """Cut the next batch, without those whom nobody wants any more."""
         return [job for job in self._waiting.take() if not job.is_dropped()]
 
-    def serve(self, batch: list[Job]) -> None:
-        """Call the model, and hand every sender the outcomes of its requests."""
+    def serve(self, batch: list[Job], run: Run = asyncio.run) -> None:
+        """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
         if not batch:
             return
         late = itertools.count()
@@ -54,7 +56,7 @@ class Line:
             return is_transient(error) or all(job.is_dropped() for job in batch)
 
         outcomes = answer_batch(
-            self._calling(self.model, batch),
+            self._calling(self.model, batch, run),
             [job.request for job in batch],
             is_whole=is_whole,
             on_halved=self._remember_limit,
@@ -84,44 +86,50 @@ def _recorded(sender: Sender, found: list[tuple[Any, Outcome]]) -> list[tuple[An
 
 
 class Host:
-    """The line in front of a model, and the worker that serves it."""
+    """The line in front of a model, and its workers: as many as there is work for, up to its ``max_in_flight``."""
 
-    def __init__(self, model: Model, predecessor: threading.Thread | None = None) -> None:
+    def __init__(self, model: Model, predecessors: Sequence[threading.Thread] = ()) -> None:
         self.model = model
         self.users = 0
-        self._predecessor = predecessor
+        self._most: int = getattr(model, "max_in_flight", 1)
+        self._predecessors = predecessors
         self._line = Line(model)
         self._changed = threading.Condition()
         self._is_closing = False
         self._held_until = 0.0
-        self._thread: threading.Thread | None = None
+        self._workers: list[threading.Thread] = []
+        self._busy = 0
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Put requests in line; outcomes go to their sender, in the worker's thread."""
         with self._changed:
             self._line.add(jobs)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            while len(self._workers) < min(self._most, self._busy + len(self._line)):
+                worker = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
+                self._workers.append(worker)
+                worker.start()
+            self._changed.notify_all()
 
     def hold(self, seconds: float) -> None:
         """Begin no call for so long, whoever waits: the model asked for it."""
         with self._changed:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def close(self) -> threading.Thread | None:
-        """Let the worker end once its present call is over; give the thread that is still at it, if any."""
+    def close(self) -> list[threading.Thread]:
+        """Let the workers end once their present calls are over; give the threads that are still at it."""
         with self._changed:
             self._is_closing = True
-            self._changed.notify()
-            working = self._thread or self._predecessor
-        return working if working is not None and working.is_alive() else None
+            self._changed.notify_all()
+            return [thread for thread in (*self._predecessors, *self._workers) if thread.is_alive()]
 
     def _work(self) -> None:
-        if self._predecessor is not None:
-            self._predecessor.join()
+        for predecessor in self._predecessors:
+            predecessor.join()
+        with closing(Awaiting(self.model)) as awaiting:
+            self._serve_all(awaiting.run)
+
+    def _serve_all(self, run: Run) -> None:
         while True:
             with self._changed:
                 while not self._is_closing:
@@ -132,7 +140,10 @@ class Host:
                 if self._is_closing:
                     return
                 batch = self._line.take()
-            self._line.serve(batch)
+                self._busy += 1
+            self._line.serve(batch, run)
+            with self._changed:
+                self._busy -= 1
 
 
 class Hosts:
@@ -151,7 +162,7 @@ class Hosts:
         self._hosts: dict[int, Host] = {}
         # Workers of runs that were left in the middle of a call: the model's next one waits, since models are not
         # made for two calls at once.
-        self._ending: dict[int, threading.Thread] = {}
+        self._ending: dict[int, list[threading.Thread]] = {}
 
     def using(self, models: Sequence[Model]) -> _Use:
         """Open the lines of these models for one run."""
@@ -161,7 +172,7 @@ class Hosts:
         with self._lock:
             host = self._hosts.get(id(model))
             if host is None:
-                host = self._hosts[id(model)] = Host(model, self._ending.pop(id(model), None))
+                host = self._hosts[id(model)] = Host(model, self._ending.pop(id(model), ()))
             host.users += 1
             return host
 
@@ -172,12 +183,15 @@ class Hosts:
                 return
             del self._hosts[id(host.model)]
             ending = host.close()
-            if ending is not None:
+            if ending:
                 self._ending[id(host.model)] = ending
-        if ending is not None and ending is not threading.current_thread():
-            ending.join(timeout_s)
+        if ending and threading.current_thread() not in ending:
+            until = time.monotonic() + timeout_s
+            for thread in ending:
+                thread.join(max(0.0, until - time.monotonic()))
             with self._lock:
-                if not ending.is_alive() and self._ending.get(id(host.model)) is ending:
+                is_over = not any(thread.is_alive() for thread in ending)
+                if is_over and self._ending.get(id(host.model)) is ending:
                     del self._ending[id(host.model)]
 
 

@@ -115,10 +115,14 @@ def _call(node: TaskNode[Any], name: str, model_of: ModelOf) -> Call | Problem:
     except FlowchainError as error:
         got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
         return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
+    note = getattr(model, "note", "")
+    also = f"; {note}" if note else ""
     if window is None:
-        return Call(name, node.task, model.name, "whole", "reads texts of any length")
+        unknown = getattr(model, "window_note", None)
+        verdict, reason = ("guarded", unknown) if unknown else ("whole", "reads texts of any length")
+        return Call(name, node.task, model.name, verdict, f"{reason}{also}")
     tokens, origin = (window, "user") if isinstance(window, int) else (window.tokens, window.origin)
-    return Call(name, node.task, model.name, "guarded", f"counted when it runs; window {tokens:,} ({origin})")
+    return Call(name, node.task, model.name, "guarded", f"counted when it runs; window {tokens:,} ({origin}){also}")
 
 
 def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str]) -> Problem:

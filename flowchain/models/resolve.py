@@ -2,6 +2,7 @@
 
     None, "extractive"     the embedded extractive model
     "org/name", a folder   a transformers model
+    "openai:name"          a model behind the server that the environment names (see ``OpenAIModel``)
     any object             a model of the user's own (see ``flowchain.protocols``)
 
 Equal names give one object a process, so that weights are loaded once and requests of all chains share batches.
@@ -14,6 +15,7 @@ from typing import Any
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.extractive import ExtractiveModel
+from flowchain.models.openai import OpenAIModel
 from flowchain.models.transformers import TransformersModel
 from flowchain.protocols import Model, tasks_of
 
@@ -60,10 +62,8 @@ def _make(spec: str) -> Model:
     if spec == EXTRACTIVE:
         return ExtractiveModel()
     if not spec.strip():
-        fix = 'Write "org/name", a folder, or "extractive".'
+        fix = 'Write "org/name", a folder, "openai:name", or "extractive".'
         raise ModelError(f"a model's name is empty. {fix}", field="model", got=repr(spec), fix=fix)
     if spec.startswith(OPENAI):
-        fix = "Pass an object of your own with a batched generate(requests) that calls the server."
-        message = f"{spec!r}: models behind a server are not built in yet. {fix}"
-        raise ModelError(message, field="model", got=spec, fix=fix)
+        return OpenAIModel(spec.removeprefix(OPENAI))
     return TransformersModel(spec)

@@ -99,8 +99,15 @@ class Run(Generic[T_co]):
         """How many calls of models served the requests."""
         return len({(exchange.model, exchange.batch) for exchange in self.requests if exchange.batch >= 0})
 
+    @property
+    def model_notes(self) -> dict[str, str]:
+        """What is to be known of models, by their name: a proxy that stands between, for instance."""
+        found = {exchange.model: getattr(exchange._model, "note", "") for exchange in self.requests}
+        return {model: str(note) for model, note in found.items() if note}
+
     def __repr__(self) -> str:
         lines = [f"Run of {self.chain!r}: {len(self.requests)} requests in {self.calls} calls, {self.seconds:.3f} s"]
+        lines += [f"  {model}: {note}" for model, note in self.model_notes.items()]
         for name, value in list(self.values.items())[:20]:
             lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
         if len(self.values) > 20:

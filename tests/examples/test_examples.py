@@ -17,6 +17,7 @@ PROMISED = {
     "document_completion": ["In May we plant the beans.\nIn July", "44 words, written from prompts of at most 10"],
     "entities": ["Ada Lovelace", "Charles Babbage", "LOC   36–42", "PER   51–66", "Turin"],
     "few_shot_tweets": ["maps: Every map is a letter from somebody who went there first.\nmusic:", "ended by: stop"],
+    "openai_server": ["The engine waits.\nA wheel", "to cloth.\nengine: 6\nwheel: 5\ncard: 4\n"],
     "own_model": ["asked for 3 at once", "['light', 'round', 'flower']", "window of 8"],
     "question_answering": ["mill built? 1702", "characters 22–26", "bridge built? 1845", "school built? 1911"],
     "sentiment": ["POSITIVE", "What a lovely film!\nNEGATIVE"],
@@ -28,6 +29,7 @@ PROMISED = {
 }
 BEST = {"similar_texts": "noon.", "zero_shot": "travel"}
 WITHOUT_MODEL = {"custom_nodes", "own_model"}
+WITH_SERVER = {"openai_server"}
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def example(name: str) -> ModuleType:
-    if name not in WITHOUT_MODEL:
+    if name in WITH_SERVER:
+        pytest.importorskip("httpx2", reason="httpx2 is not installed")
+    elif name not in WITHOUT_MODEL:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         pytest.importorskip("transformers", reason="transformers is not installed")
         torch.set_num_threads(1)

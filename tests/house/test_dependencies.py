@@ -16,7 +16,7 @@ IMPORTED_AS = {"beautifulsoup4": "bs4", "protobuf": "google", "python-docx": "do
 # Loaded by transformers on our behalf, or part of a library that we do import.
 UNSEEN = {"protobuf", "safetensors", "sentencepiece", "tokenizers"}
 # Declared for rooms that are not built yet; an entry goes when its room comes, and the test below sees to it.
-AHEAD = {"openai", "ray"}
+AHEAD = {"ray"}
 # They come with pydantic, whose public types are made of them.
 WITH_PYDANTIC = {"annotated_types", "pydantic_core", "typing_extensions"}
 

@@ -12,6 +12,7 @@ HEAVY = {
     "bs4",
     "docx",
     "httpx",
+    "httpx2",
     "lxml",
     "networkx",
     "numpy",
