@@ -18,6 +18,7 @@ PROMISED = {
     "entities": ["Ada Lovelace", "Charles Babbage", "LOC   36–42", "PER   51–66", "Turin"],
     "few_shot_tweets": ["maps: Every map is a letter from somebody who went there first.\nmusic:", "ended by: stop"],
     "openai_server": ["The engine waits.\nA wheel", "to cloth.\nengine: 6\nwheel: 5\ncard: 4\n"],
+    "fine_tuning": ["loss an example", "card ", "Is my card there?", "on what was shown: Evaluation(1.000"],
     "own_model": ["asked for 3 at once", "['light', 'round', 'flower']", "window of 8"],
     "question_answering": ["mill built? 1702", "characters 22–26", "bridge built? 1845", "school built? 1911"],
     "sentiment": ["POSITIVE", "What a lovely film!\nNEGATIVE"],

@@ -164,7 +164,7 @@ def load_weights(spec: Spec) -> Loaded:
             dtype=dtype,
             lock=tokenizing.lock,
             name=spec.name,
-            pad_id=_pad_id(spec, module, tokenizing.tokenizer),
+            pad_id=pad_id_of(spec, module, tokenizing.tokenizer),
             pid=os.getpid(),
         )
         # A folder that was written anew replaces what was loaded from it before.
@@ -251,7 +251,7 @@ def _load_module(spec: Spec, folder: Path, config: dict[str, Any], dtype: torch.
     if any(str(name).endswith("EncoderModel") for name in config.get("architectures") or ()):
         auto = AutoModelForTextEncoding
     try:
-        with _quietly():
+        with quietly():
             module, info = auto.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -290,7 +290,8 @@ def _check_vocabulary(spec: Spec, words: int, rows: int | None) -> None:
         )
 
 
-def _pad_id(spec: Spec, module: Any, tokenizer: Any) -> int:
+def pad_id_of(spec: Spec, module: Any, tokenizer: Any) -> int:
+    """Give what fills short rows: the checkpoint's own pad id, else an end id; it is always masked."""
     stated = module.config.get_text_config().pad_token_id
     if stated is None:
         stated = tokenizer.pad_token_id
@@ -324,7 +325,7 @@ def _cannot_load(spec: Spec, part: str, exc: Exception) -> ModelError:
 
 
 @contextmanager
-def _quietly() -> Generator[None]:
+def quietly() -> Generator[None]:
     """Silence transformers' report of missing weights, which are an error here, and its progress bar in a log.
 
     At a terminal the bar is left alone; elsewhere it would be a smear of carriage returns.

@@ -77,6 +77,11 @@ class TransformersModel:
         return self._spec.name
 
     @property
+    def spec(self) -> Spec:
+        """Which checkpoint it is, and where it runs."""
+        return self._spec
+
+    @property
     def fingerprint(self) -> str:
         """What identifies its replies: weights, config, tokenizer, chat template, generation defaults, precision."""
         self._notice_changes()
