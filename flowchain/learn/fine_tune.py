@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -171,7 +171,7 @@ def _write(module: Any, tokenizer: Any, target: Path) -> None:
 
 
 @contextmanager
-def _bar(steps: int, progress: bool | None) -> Iterator[Any]:
+def _bar(steps: int, progress: bool | None) -> Generator[Any]:
     if not (sys.stderr.isatty() if progress is None else progress):
         yield lambda: None
         return
