@@ -12,6 +12,7 @@ span = chain.run(documents=texts, question="Who may raise StopIteration?")
 from flowchain.chain import Chain
 from flowchain.documents import Document, read_document
 from flowchain.engine.settings import Settings
+from flowchain.engine.signals import sigterm_as_interrupt
 from flowchain.errors import (
     ChainError,
     ChainFileError,
@@ -104,6 +105,7 @@ __all__ = [
     "node",
     "read_document",
     "retry_if_exception",
+    "sigterm_as_interrupt",
     "stop_after_attempt",
     "stop_before_delay",
     "wait_exponential_jitter",

@@ -12,7 +12,7 @@ import heapq
 import itertools
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from flowchain.engine.plan import compile_plan
 from flowchain.engine.schedule import Row
 from flowchain.engine.session import model_steps
 from flowchain.engine.settings import Settings
-from flowchain.engine.world import Lines, Mailbox
+from flowchain.engine.world import Mailbox, OpenLines
 from flowchain.errors import InputError
 from flowchain.graph.build import build
 from flowchain.protocols import Model, Watch, Window
@@ -267,7 +267,7 @@ class SimulatedWorld:
         """A random number, as the test has it."""
         return self._chance()
 
-    def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
+    def lines(self, models: Sequence[Model]) -> OpenLines:
         """Open the lines in front of these models; they stay as long as the world."""
         for model in models:
             self._lines.setdefault(id(model), _SimulatedLine(Line(model, self._rows, self._calling), self))

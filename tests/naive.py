@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from flowchain.nodes.function import FunctionNode
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.tasks import Summarize
 from flowchain.nodes.text import Input, Join
+from tests.engine.virtual import run_virtually
 
 
 def value_of(node: Any, given: dict[Any, Any], ask: Callable[[str], str]) -> Any:
@@ -28,7 +30,8 @@ def value_of(node: Any, given: dict[Any, Any], ask: Callable[[str], str]) -> Any
         for outside in _outside(body.output, body.item):
             value(outside)
     if isinstance(node, FunctionNode):
-        return node.function.function(**{name: value(part) for name, part in node.arguments.items()})
+        found = node.function.function(**{name: value(part) for name, part in node.arguments.items()})
+        return run_virtually(found) if inspect.iscoroutine(found) else found
     if isinstance(node, Join):
         return node.separator.join(value(node.texts))
     if isinstance(node, Summarize):

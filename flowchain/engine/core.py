@@ -108,17 +108,23 @@ class _Family:
 
 
 class Core:
-    """See the module's text. ``on_step`` hears of every step that starts or ends, where somebody listens."""
+    """See the module's text.
+
+    ``on_step`` hears of every step that starts or ends, where somebody listens; ``before_step`` may end the run by
+    raising, where a run has a time limit.
+    """
 
     def __init__(
         self,
         plan: Plan,
         start_program: Callable[[Frame, Step, tuple[Any, ...]], Work],
         on_step: Callable[[Frame, Step, bool, Any, Exception | None], None] | None = None,
+        before_step: Callable[[], None] | None = None,
     ) -> None:
         self._plan = plan
         self._start_program = start_program
         self._on_step = on_step
+        self._before_step = before_step
         self._ready: deque[tuple[Task, list[Any] | None, Exception | None]] = deque()
         self._runnable: deque[tuple[Frame, int]] = deque()
         self._rows: dict[int, Frame] = {}
@@ -152,6 +158,8 @@ class Core:
         """Go on with everything that can, until all wait, or until there is something to save."""
         while not self.saves:
             if self._runnable:
+                if self._before_step is not None:
+                    self._before_step()
                 frame, index = self._runnable.popleft()
                 if not frame.is_over:
                     self._run(frame, frame.plan.steps[index])

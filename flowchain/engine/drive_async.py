@@ -13,6 +13,8 @@ from flowchain.engine.calling import Done, Piece
 from flowchain.engine.core import Task
 from flowchain.engine.effects import Wait
 from flowchain.engine.failure import CAUGHT, node_error
+from flowchain.engine.holding import Holding
+from flowchain.engine.hosts import PATIENCE_S
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.schedule import NeedRow, Pause, Row, schedule
 from flowchain.engine.session import Session
@@ -68,7 +70,9 @@ async def drive_async(
     """Do what ``drive`` does, on the running event loop; awaited functions run as tasks of it."""
     inbox = _Inbox()
     tasks: set[asyncio.Task[None]] = set()
-    with world.lines(list(models.values())) as lines:
+    if asyncio.get_running_loop().get_debug():
+        settings = settings.changed({"observers": (Holding(),)})
+    async with world.lines(list(models.values())) as lines:
         session = Session(plan, settings, models, lines, inbox.put, world)
         error: BaseException | None = None
         session.start(row_count)
@@ -109,8 +113,8 @@ async def drive_async(
             session.close(error)
             for running in tasks:
                 running.cancel()
-            if tasks:
-                await asyncio.gather(*tasks, return_exceptions=True)
+            if tasks:  # a function that will not be cancelled is not waited for without end
+                await asyncio.wait(tasks, timeout=PATIENCE_S)
 
 
 async def _feed(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
@@ -192,4 +196,5 @@ def drive_on_loop(make: Callable[[], AsyncIterator[Row | Pause]]) -> Iterator[Ro
                 state["loop"].call_soon_threadsafe(state["task"].cancel)
             except RuntimeError:
                 pass  # it has just ended by itself
-            thread.join()
+            # First for what is awaited, then for models; only a function that is stuck takes longer.
+            thread.join(2 * PATIENCE_S)

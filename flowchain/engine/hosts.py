@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,6 +18,9 @@ from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
 from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling
 from flowchain.protocols import Model
 from flowchain.retry import is_transient
+
+PATIENCE_S = 0.4  # how long a run that was left waits for what can't be stopped at once; whoever left it waits, too
+_INSTANT_S = 0.005
 
 _batch_numbers = itertools.count()
 
@@ -176,26 +179,33 @@ class Hosts:
             host.users += 1
             return host
 
-    def release(self, host: Host, timeout_s: float = 1.0) -> None:
+    def leave(self, hosts: Iterable[Host]) -> list[threading.Thread]:
+        """End a run's use of these; give the workers that nobody needs any more, some still at a call."""
+        left = []
         with self._lock:
-            host.users -= 1
-            if host.users:
-                return
-            del self._hosts[id(host.model)]
-            ending = host.close()
-            if ending:
-                self._ending[id(host.model)] = ending
-        if ending and threading.current_thread() not in ending:
-            until = time.monotonic() + timeout_s
-            for thread in ending:
-                thread.join(max(0.0, until - time.monotonic()))
-            with self._lock:
-                is_over = not any(thread.is_alive() for thread in ending)
-                if is_over and self._ending.get(id(host.model)) is ending:
-                    del self._ending[id(host.model)]
+            for host in hosts:
+                host.users -= 1
+                if not host.users:
+                    del self._hosts[id(host.model)]
+                    ending = host.close()
+                    if ending:
+                        self._ending[id(host.model)] = ending
+                        # A worker itself may close a stream that it was given; it can't wait for its own end.
+                        left += [worker for worker in ending if worker is not threading.current_thread()]
+        return left
+
+    def forget(self, ended: Iterable[threading.Thread]) -> None:
+        """Let go of workers that have ended; the others stay known to their models' next ones."""
+        gone = {worker for worker in ended if not worker.is_alive()}
+        with self._lock:
+            for model, workers in list(self._ending.items()):
+                if gone.issuperset(workers):
+                    del self._ending[model]
 
 
 class _Use:
+    """The lines of one run; leaving it waits a little for calls under way, so that nothing is left if they end."""
+
     def __init__(self, hosts: Hosts, models: Sequence[Model]) -> None:
         self._hosts = hosts
         self._models = models
@@ -208,8 +218,26 @@ class _Use:
         return self._lines
 
     def __exit__(self, *exc: object) -> None:
-        for host in self._lines.values():
-            self._hosts.release(host)
+        workers, end = self._hosts.leave(self._lines.values()), time.monotonic() + PATIENCE_S
+        try:
+            for worker in workers:
+                worker.join(max(0.0, end - time.monotonic()))
+        finally:
+            self._hosts.forget(workers)
+
+    async def __aenter__(self) -> dict[int, Host]:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        workers, end = self._hosts.leave(self._lines.values()), time.monotonic() + PATIENCE_S
+        try:
+            # A worker that is not at a call ends at once; others of the loop should not stand still for one that is.
+            for worker in workers:
+                worker.join(_INSTANT_S)
+            while any(worker.is_alive() for worker in workers) and time.monotonic() < end:
+                await asyncio.sleep(_INSTANT_S)
+        finally:
+            self._hosts.forget(workers)
 
 
 HOSTS = Hosts()

@@ -72,7 +72,6 @@ def _patience(session: Session) -> float | None:
     timeout_s = session.seconds_to_next()
     if session.deadline is None:
         return timeout_s
+    session.check_time()
     left = session.deadline - session.world.now()
-    if left <= 0:
-        raise TimeoutError(f"the run did not end within its timeout of {session.settings.timeout} s")
     return left if timeout_s is None else min(timeout_s, left)

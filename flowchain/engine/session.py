@@ -67,7 +67,7 @@ class Session:
         self.deadline = None if settings.timeout is None else world.now() + settings.timeout
         self._observers = settings.observers
         on_step = self._tell_step if self._observers else None
-        self.core = Core(plan, self._start_program, on_step)
+        self.core = Core(plan, self._start_program, on_step, None if self.deadline is None else self.check_time)
         self._values = Values(settings.store, world.now)
         self._counts: KeepsCounts | None = settings.store if isinstance(settings.store, KeepsCounts) else None
         self._input_names = tuple(node.name for node, _ in plan.inputs)
@@ -242,6 +242,15 @@ class Session:
             due.append(heapq.heappop(self._due)[2])
         if due:
             self._send(due, is_new=False)
+
+    def check_time(self) -> None:
+        """End the run once its time is over.
+
+        Raises:
+            TimeoutError: it is.
+        """
+        if self.deadline is not None and self.world.now() >= self.deadline:
+            raise TimeoutError(f"the run did not end within its timeout of {self.settings.timeout} s")
 
     def seconds_to_next(self) -> float | None:
         """How long until a request has to be sent again; None: none has."""

@@ -9,7 +9,6 @@ import queue
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
 from flowchain.engine.calling import Done, Job, Piece
@@ -35,6 +34,15 @@ Lines: TypeAlias = Mapping[int, TakesJobs]
 """By ``id(model)``."""
 
 
+class OpenLines(Protocol):
+    """Lines that are left in the way of whoever drives."""
+
+    def __enter__(self) -> Lines: ...
+    def __exit__(self, *exc: object) -> object: ...
+    async def __aenter__(self) -> Lines: ...
+    async def __aexit__(self, *exc: object) -> object: ...
+
+
 class World(Protocol):
     def now(self) -> float:
         """Seconds of a clock that never goes back."""
@@ -44,7 +52,7 @@ class World(Protocol):
         """A random number from 0 to 1."""
         ...
 
-    def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
+    def lines(self, models: Sequence[Model]) -> OpenLines:
         """Open the lines in front of these models."""
         ...
 
@@ -59,7 +67,7 @@ class RealWorld:
     now = staticmethod(time.monotonic)
     chance = staticmethod(random.random)
 
-    def lines(self, models: Sequence[Model]) -> AbstractContextManager[Lines]:
+    def lines(self, models: Sequence[Model]) -> OpenLines:
         return HOSTS.using(models)
 
     def receive(self, mailbox: Mailbox, timeout_s: float | None) -> Done | Piece | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -49,6 +51,26 @@ def fragile(text: str) -> str:
 
 
 @fc.node
+async def later(text: str) -> str:
+    """Takes as long as its text says, by the loop's clock."""
+    await asyncio.sleep(len(text) % 4)
+    return fragile.function(f"~{text[-20:]}")  # type: ignore[no-any-return]
+
+
+@fc.node
+async def later_turn(text: str) -> str:
+    await asyncio.sleep(0)
+    return text
+
+
+@fc.node
+async def pieces_of(text: str) -> AsyncIterator[str]:
+    for piece in text.split():
+        await asyncio.sleep(0)
+        yield piece
+
+
+@fc.node
 def deaf(text: str, other: str) -> str:
     """Does not look at what it is given, and so would not notice that it is no text."""
     return "heard"
@@ -70,23 +92,25 @@ def models() -> list[FakeModel]:
 
 
 @st.composite
-def chains(draw: st.DrawFn, asked: list[FakeModel], depth: int = 2, known: tuple[Any, ...] = (TEXT,)) -> Any:
-    """Draw a node of str that reads nodes drawn before it."""
+def chains(
+    draw: st.DrawFn, asked: list[FakeModel], depth: int = 2, known: tuple[Any, ...] = (TEXT,), awaits: bool = False
+) -> Any:
+    """Draw a node of str that reads nodes drawn before it; with ``awaits``, some are async functions."""
     nodes: list[Any] = list(known)
     for _ in range(draw(st.integers(1, 5))):
-        nodes.append(_node(draw, asked, depth, nodes))
+        nodes.append(_node(draw, asked, depth, nodes, awaits))
     return nodes[-1]
 
 
-def _node(draw: st.DrawFn, asked: list[FakeModel], depth: int, nodes: list[Any]) -> Any:
-    kinds = ["wrap", "pair", "join", "ask", "ask", "fragile", "deaf"]
+def _node(draw: st.DrawFn, asked: list[FakeModel], depth: int, nodes: list[Any], awaits: bool) -> Any:
+    kinds = ["wrap", "pair", "join", "ask", "ask", "fragile", "deaf"] + ["later"] * 2 * awaits
     kinds += ["each", "table", "repeat", "choose", "fallback"] * (depth > 0)
     kind = draw(st.sampled_from(kinds))
     one, two = draw(st.sampled_from(nodes)), draw(st.sampled_from(nodes))
 
     def body(item: Any, known: tuple[Any, ...] = tuple(nodes)) -> Any:
         # The item twice, so that bodies use it more often than not.
-        return draw(chains(asked, depth - 1, (*known, item, item)))
+        return draw(chains(asked, depth - 1, (*known, item, item), awaits))
 
     if kind == "wrap":
         return wrap(text=one)
@@ -98,6 +122,8 @@ def _node(draw: st.DrawFn, asked: list[FakeModel], depth: int, nodes: list[Any])
         return fc.Summarize(text=fc.Join(texts=[one, "."], separator=""), model=draw(st.sampled_from(asked)))
     if kind == "fragile":
         return fragile(text=one)
+    if kind == "later":
+        return later(text=one)
     if kind == "deaf":
         return deaf(text=one, other=two)
     if kind == "each":

@@ -84,7 +84,7 @@ def test_a_request_that_was_tried_again_is_one_exchange() -> None:
     run = recorded(fc.Summarize(text=TEXT, model=model), text="a")
     (exchange,) = run.requests
     assert exchange.error is None
-    assert exchange.seconds == 3.0 + 0.5 * 0.75 + 3.0
+    assert exchange.seconds == 3.0 + 0.5 + 0.25 + 3.0
 
 
 def test_what_came_from_the_store_was_no_call(tmp_path: Path) -> None:
