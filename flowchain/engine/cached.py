@@ -26,7 +26,8 @@ from flowchain.nodes.types import describe
 from flowchain.protocols import Called, KeepsValues, Store
 
 if TYPE_CHECKING:
-    from flowchain.engine.core import Core, Task
+    from flowchain.engine.core import Core
+    from flowchain.engine.frames import Task
 
 _UNSAVED_S = 0.01
 

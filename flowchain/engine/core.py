@@ -20,91 +20,18 @@ Invariants
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flowchain.engine.columns import compile_loop, given_slots
 from flowchain.engine.control import work_of
 from flowchain.engine.effects import Children, Demand, Effect, Recall, Save, Wait, Work
 from flowchain.engine.failure import CAUGHT, at_item, node_error, told
+from flowchain.engine.frames import EMPTY, Family, Frame, Lost, Pending, Task
 from flowchain.engine.plan import Plan, Step
-from flowchain.records import Reply, Request
+from flowchain.records import Reply
 
-_EMPTY: Any = object()
 _WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batches, and bounded memory
-
-
-class _Failed:
-    """Stands in a slot for the value of a step that failed."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-class Frame:
-    """One run of a plan."""
-
-    __slots__ = ("index", "is_over", "missing", "parent", "path", "plan", "tasks", "uses_left", "values", "waiters")
-
-    def __init__(self, plan: Plan, parent: _Family | None, index: int, path: tuple[int, ...]) -> None:
-        self.plan = plan
-        self.parent = parent
-        self.index = index
-        self.path = path
-        self.values: list[Any] = [_EMPTY] * plan.slot_count
-        self.missing = [-1] * len(plan.steps)  # -1: not demanded; otherwise operands still to come
-        self.uses_left = list(plan.uses)
-        # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter.
-        self.waiters: dict[int, list[Task]] | None = None
-        self.tasks: set[Task] | None = None
-        self.is_over = False
-
-
-class Task:
-    """A step in progress."""
-
-    __slots__ = ("family", "frame", "is_over", "missing", "note", "pending", "replies", "step", "work")
-
-    def __init__(self, frame: Frame, step: Step, work: Work) -> None:
-        self.frame = frame
-        self.step = step
-        self.work = work
-        self.replies: list[Any] = []
-        self.missing = 0
-        self.pending: Sequence[Pending] = ()
-        self.family: _Family | None = None
-        self.note = ""  # what the driver knows of its failure, beside the error
-        self.is_over = False
-
-
-class Pending:
-    """A request on its way."""
-
-    __slots__ = ("attempt", "is_dropped", "number", "position", "request", "sent_s", "task")
-
-    def __init__(self, request: Request[Any], task: Task, position: int, number: int) -> None:
-        self.request = request
-        self.task = task
-        self.position = position
-        self.number = number
-        self.attempt = 1
-        self.sent_s = 0.0
-        self.is_dropped = False
-
-
-class _Family:
-    """The children of a task: a body, run once an item, a bounded number at a time."""
-
-    __slots__ = ("effect", "frames", "items", "task", "values")
-
-    def __init__(self, task: Task, effect: Children) -> None:
-        self.task = task
-        self.effect = effect
-        self.items = iter(effect.items)
-        self.frames: set[Frame] = set()
-        self.values: list[Any] = []
 
 
 class Core:
@@ -149,7 +76,7 @@ class Core:
         self._rows[index] = frame
         for (_, slot), value in zip(self._plan.inputs, inputs, strict=True):
             frame.values[slot] = value
-        if frame.values[self._plan.output] is not _EMPTY:
+        if frame.values[self._plan.output] is not EMPTY:
             self._frame_done(frame, frame.values[self._plan.output], None)
         else:
             self._demand(frame, self._plan.output)
@@ -203,8 +130,8 @@ class Core:
             index = asked.pop()
             if missing[index] != -1:
                 continue
-            absent = [read for read in plan.steps[index].reads if values[read] is _EMPTY]
-            failed = next((values[read] for read in plan.steps[index].reads if type(values[read]) is _Failed), None)
+            absent = [read for read in plan.steps[index].reads if values[read] is EMPTY]
+            failed = next((values[read] for read in plan.steps[index].reads if type(values[read]) is Lost), None)
             # A step that can't run waits for nothing: another operand that still comes must not start it.
             missing[index] = 0 if failed is not None else len(absent)
             if failed is not None:
@@ -279,9 +206,9 @@ class Core:
         failing = [step]
         while failing and not frame.is_over:
             failed = failing.pop()
-            if type(frame.values[failed.slot]) is _Failed:
+            if type(frame.values[failed.slot]) is Lost:
                 continue
-            frame.values[failed.slot] = _Failed(error)
+            frame.values[failed.slot] = Lost(error)
             if failed.slot == plan.output:
                 self._frame_done(frame, None, error)
                 return
@@ -350,16 +277,16 @@ class Core:
 
     def _take(self, task: Task, effect: Effect) -> None:
         if isinstance(effect, Children):
-            task.family = _Family(task, effect)
+            task.family = Family(task, effect)
             self._spawn(task.family)
         elif isinstance(effect, Demand):
             value = task.frame.values[effect.slot]
-            if value is _EMPTY:
+            if value is EMPTY:
                 if task.frame.waiters is None:
                     task.frame.waiters = {}
                 task.frame.waiters.setdefault(effect.slot, []).append(task)
                 self._demand(task.frame, effect.slot)
-            elif type(value) is _Failed:
+            elif type(value) is Lost:
                 self._ready.append((task, None, value.error))
             else:
                 self._ready.append((task, [value], None))
@@ -395,13 +322,13 @@ class Core:
         if not task.missing:
             self._ready.append((task, task.replies, None))
 
-    def _spawn(self, family: _Family) -> None:
+    def _spawn(self, family: Family) -> None:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
         while task.family is family and len(family.frames) < _WIDEST_MAP:
-            item = next(family.items, _EMPTY)
-            if item is _EMPTY:
+            item = next(family.items, EMPTY)
+            if item is EMPTY:
                 if not family.frames:
                     task.family = None
                     self._ready.append((task, family.values, None))
@@ -418,7 +345,7 @@ class Core:
             family.frames.add(frame)
             self._demand(frame, plan.output)
 
-    def _run_plain(self, family: _Family, plan: Plan, given: list[Any], index: int) -> None:
+    def _run_plain(self, family: Family, plan: Plan, given: list[Any], index: int) -> None:
         if plan not in self._loops:
             self._loops[plan] = compile_loop(plan)
         try:

@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from typing import Any
 
 from flowchain.engine.calling import Done, Piece
-from flowchain.engine.core import Task
 from flowchain.engine.effects import Wait
 from flowchain.engine.failure import CAUGHT, node_error
+from flowchain.engine.frames import Task
 from flowchain.engine.holding import Holding
 from flowchain.engine.hosts import PATIENCE_S
 from flowchain.engine.plan import Plan, Step

@@ -17,9 +17,10 @@ from typing import Any
 from flowchain.engine.cached import Values
 from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.cleaning import Bound
-from flowchain.engine.core import Core, Frame, Pending, Task
+from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
 from flowchain.engine.effects import Wait, Work
+from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.plan import Kind, Plan, Step
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
