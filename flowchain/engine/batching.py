@@ -5,12 +5,15 @@ and the longer the model was busy, the larger its next batch. Requests of differ
 concurrent runs share batches; they only have to be of one task and one manner of sampling.
 
 Within a kind the longest go together, since a padded batch costs its longest row; every eighth cut is made around the
-oldest request, so that a short one never waits for ever.
+oldest request, so that a short one never waits for ever. Where several runs wait for more than one batch, each has an
+equal share of it, and what one leaves goes to the others: a run's ten thousand requests don't keep another's only one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import ModelError, shown
@@ -56,21 +59,24 @@ class Waiting(Generic[J]):
 
     def __init__(self, rows: int | Mapping[str, int] = ROWS) -> None:
         self.rows = rows
-        self._kinds: dict[tuple[Any, ...], list[tuple[int, int, J]]] = {}
-        self._is_sorted: dict[tuple[Any, ...], bool] = {}
+        self._kinds: dict[tuple[Any, ...], _Line[J]] = {}
         self._arrived = 0
         self._cuts = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._kinds.values()))
+        return sum(len(line.entries) for line in self._kinds.values())
 
-    def add(self, job: J, request: Request[Any]) -> None:
-        """Put a job in line."""
+    def add(self, job: J, request: Request[Any], run: Any = None) -> None:
+        """Put a job in line; ``run`` says whose it is."""
         kind = kind_of(request)
+        line = self._kinds.get(kind)
+        if line is None:
+            line = self._kinds[kind] = _Line()
         self._arrived += 1
         # Negative arrival: among equals in length, the older sorts to the end, from where batches are taken.
-        self._kinds.setdefault(kind, []).append((length_of(request), -self._arrived, job))
-        self._is_sorted[kind] = False
+        line.entries.append((length_of(request), -self._arrived, job, run))
+        line.counts[run] = line.counts.get(run, 0) + 1
+        line.is_sorted = False
 
     def take(self) -> list[J]:
         """Cut the next batch; empty when nothing waits."""
@@ -80,23 +86,76 @@ class Waiting(Generic[J]):
         # The kind whose oldest request has waited longest; kinds are few.
         kind = min(self._kinds, key=self._oldest) if len(self._kinds) > 1 else next(iter(self._kinds))
         line = self._kinds[kind]
-        if not self._is_sorted[kind]:
-            line.sort(key=lambda entry: entry[:2])
-            self._is_sorted[kind] = True
         rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
-        end = len(line)
-        if end > rows and self._cuts % _OLDEST_EVERY == 0:
-            oldest = max(range(len(line)), key=lambda index: line[index][1])
-            end = min(len(line), max(oldest + 1, rows))
-        start = max(0, end - rows)
-        batch = [job for _, _, job in reversed(line[start:end])]
-        del line[start:end]
-        if not line:
-            del self._kinds[kind], self._is_sorted[kind]
-        return batch
+        entries = line.cut(rows, self._cuts % _OLDEST_EVERY == 0)
+        if not line.entries:
+            del self._kinds[kind]
+        return [entry[2] for entry in entries]
 
     def _oldest(self, kind: tuple[Any, ...]) -> int:
-        return -max(entry[1] for entry in self._kinds[kind])
+        return -max(entry[1] for entry in self._kinds[kind].entries)
+
+
+class _Line(Generic[J]):
+    """What waits of one kind: (length, minus arrival, job, run), and how many of each run."""
+
+    __slots__ = ("counts", "entries", "is_sorted")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, J, Any]] = []
+        self.counts: dict[Any, int] = {}
+        self.is_sorted = True
+
+    def cut(self, rows: int, is_around_oldest: bool) -> list[tuple[int, int, J, Any]]:
+        """Take at most so many, the longest first."""
+        entries, counts = self.entries, self.counts
+        if not self.is_sorted:
+            entries.sort(key=itemgetter(0, 1))
+            self.is_sorted = True
+        end = len(entries)
+        if end > rows and is_around_oldest:
+            oldest = max(range(end), key=lambda index: entries[index][1])
+            end = max(oldest + 1, rows)
+        # As many runs as requests, or one run alone, have nothing to share.
+        if rows < len(entries) > len(counts) > 1:
+            chosen = self._shared(rows, end)
+            taken = [entries[index] for index in chosen]
+            gone = set(chosen)
+            self.entries = [entry for index, entry in enumerate(entries) if index not in gone]
+        else:
+            start = max(0, end - rows)
+            taken = entries[start:end]
+            taken.reverse()
+            del entries[start:end]
+        for entry in taken:
+            run = entry[3]
+            counts[run] -= 1
+            if not counts[run]:
+                del counts[run]
+        return taken
+
+    def _shared(self, rows: int, end: int) -> list[int]:
+        """Choose entries from ``end`` down, of each run at most its share, then of any to fill the batch up."""
+        entries, counts = self.entries, self.counts
+        share = max(1, rows // len(counts))
+        chosen: list[int] = []
+        passed: list[int] = []
+        had = dict.fromkeys(counts, 0)
+        open_left = len(entries)  # entries of runs that have not had their share
+        order = itertools.chain(range(end - 1, -1, -1), range(end, len(entries)))
+        for index in order:
+            run = entries[index][3]
+            if had[run] < share:
+                chosen.append(index)
+                had[run] += 1
+                open_left -= 1 if had[run] < share else counts[run] - share + 1
+            else:
+                passed.append(index)
+            if not open_left or len(chosen) == rows:
+                break
+        chosen += itertools.islice(itertools.chain(passed, order), rows - len(chosen))
+        chosen.sort(reverse=True)
+        return chosen
 
 
 Outcome = tuple[Reply | None, Exception | None]

@@ -39,7 +39,7 @@ class Line:
     def add(self, jobs: Sequence[Job]) -> None:
         """Put requests in line."""
         for job in jobs:
-            self._waiting.add(job, job.request)
+            self._waiting.add(job, job.request, job.sender)
 
     def take(self) -> list[Job]:
         """Cut the next batch, without those whom nobody wants any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,6 +98,47 @@ def test_a_short_request_does_not_wait_for_ever(rows: int, load: int, kind: str)
             assert cut < 8
             return
     pytest.fail("starved")
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), TEXTS), max_size=60), st.integers(1, 8))
+def test_every_waiting_run_has_its_share_of_a_batch(jobs: list[tuple[int, str]], rows: int) -> None:
+    """No run has more than its share while another that waits has less, and no place is left empty."""
+    waiting: Waiting[int] = Waiting(rows)
+    left: Counter[int] = Counter()
+    for run, text in jobs:
+        waiting.add(run, EmbedRequest(text=text), run)
+        left[run] += 1
+    while left:
+        share = max(1, rows // len(left))
+        batch = Counter(waiting.take())
+        assert batch.total() == min(rows, left.total())
+        if rows >= len(left):
+            for run, count in left.items():
+                assert batch[run] >= min(count, share)
+        left -= batch
+    assert waiting.take() == []
+
+
+def test_a_lone_request_is_in_the_next_batch_however_many_another_run_has_waiting() -> None:
+    waiting: Waiting[str] = Waiting(128)
+    for number in range(10_000):
+        waiting.add("many", EmbedRequest(text="x" * (2 + number % 90)), "many")
+    for _ in range(20):
+        waiting.add("lone", EmbedRequest(text="x"), "lone")
+        batch = Counter(waiting.take())
+        assert batch == {"many": 127, "lone": 1}
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=60), st.integers(1, 9))
+def test_runs_of_one_request_each_are_sorted_as_one_run_is(texts: list[str], rows: int) -> None:
+    """Fairness costs no padding where there is nothing to be fair about."""
+    apart: Waiting[int] = Waiting(rows)
+    together: Waiting[int] = Waiting(rows)
+    for number, text in enumerate(texts):
+        apart.add(number, EmbedRequest(text=text), number)
+        together.add(number, EmbedRequest(text=text))
+    while batch := together.take():
+        assert apart.take() == batch
 
 
 class Caller:

@@ -196,6 +196,27 @@ def test_requests_of_threads_that_wait_share_the_next_call() -> None:
     assert [len(batch) for batch in model.batches] == [1, 8]
 
 
+def test_a_lone_run_does_not_wait_for_a_large_one() -> None:
+    """While the model is busy with the first of a hundred rows, another run asks once: it is in the next call."""
+    model = Gate()
+    model.max_batch = 4  # type: ignore[attr-defined]
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+    large = threading.Thread(target=chain.batch, args=([{"text": f"a longer text {row}"} for row in range(100)],))
+    lone = threading.Thread(target=chain.run, kwargs={"text": "lone"})
+    with no_thread_left():
+        large.start()
+        assert model.entered.wait(60)
+        line = HOSTS._hosts[id(model)]._line
+        waiting = len(line)
+        lone.start()
+        while len(line) == waiting:
+            pass
+        model.open.set()
+        large.join()
+        lone.join()
+    assert "lone" in [request.text for request in model.batches[1]]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("ending", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
 def test_whatever_a_model_raises_its_worker_serves_on(ending: BaseException) -> None:
     endings = iter([ending])
