@@ -239,14 +239,10 @@ class Chain(Generic[T_co]):
 
     def trace(self, **inputs: Any) -> Run[T_co]:
         """Run, and keep what happened: every node's value, every request with its reply, times and tokens."""
-        from flowchain.observe.trace import Recorder
+        from flowchain.observe.edit import traced
 
         given, settings = self._split(inputs)
-        recorder = Recorder(self.name, given)
-        executor = self._checked(settings)
-        with self._shown(settings.changed({"observers": (recorder,)}), given) as watched:
-            value = executor.run(given, watched)
-        return recorder.run(value)
+        return traced(self.name, self._checked(settings), given, settings, self._shown)
 
     def prompts(self, **inputs: Any) -> list[Preview]:
         """Give the requests that ``run`` would send for these inputs: text and tokens, without asking a model.
@@ -350,8 +346,9 @@ class Chain(Generic[T_co]):
     def _prepared(self) -> Executor:
         if self._executor is None:
             from flowchain.engine.executor import Executor
+            from flowchain.engine.plan import compile_plan
 
-            executor = Executor(self._scope, self.name)
+            executor = Executor(compile_plan(self._scope), self.name)
             is_quiet = not self._settings.observers and self._settings.timeout is None and not self._settings.progress
             self._input_names = executor.inputs.name_set
             self._quick = executor.quick() if is_quiet else None

@@ -16,14 +16,13 @@ from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
 from flowchain.engine.listening import compile_listening_loop
-from flowchain.engine.plan import Step, compile_plan
+from flowchain.engine.plan import Plan, Step
 from flowchain.engine.preview import Preview, preview
 from flowchain.engine.schedule import Pause, Row
 from flowchain.engine.session import model_steps, needs_loop, steps_of
 from flowchain.engine.settings import Settings
 from flowchain.errors import InputError
 from flowchain.events import Event
-from flowchain.graph.build import Scope
 from flowchain.protocols import Model
 from flowchain.records import Failure
 
@@ -35,12 +34,12 @@ _CHUNK = 1_024  # rows of a column: long enough that the step's own cost is all 
 class Executor:
     """A plan, ready to run; shared by all running calls of a chain, from any thread."""
 
-    def __init__(self, scope: Scope, chain: str) -> None:
-        self.plan = compile_plan(scope)
+    def __init__(self, plan: Plan, chain: str) -> None:
+        self.plan = plan
         self.inputs = Inputs(self.plan)
-        self.model_of = Choice(scope, chain).model_of
+        self.model_of = Choice(plan.scope, chain).model_of
         self._steps = model_steps(self.plan)
-        self._documents = read_as_documents(scope)
+        self._documents = read_as_documents(plan.scope)
         self.cached = [step.node.function for step in steps_of(self.plan, "cached")]  # type: ignore[attr-defined]
         """The functions whose values a store is asked for."""
         self._needs_loop = needs_loop(self.plan)

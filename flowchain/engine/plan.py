@@ -14,7 +14,7 @@ fields have become a bound call; annotations have become bound validators. The r
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,26 +102,36 @@ def compile_plan(scope: Scope) -> Plan:
             inputs.append((node, slots[node]))
         elif not isinstance(node, Item):
             steps.append(_step(scope, node, slots))
-    producers = [-1] * len(slots)
-    readers: list[list[int]] = [[] for _ in slots]
+    item = slots.get(scope.item) if scope.item is not None else None
+    return linked(scope, len(slots), item, tuple(inputs), steps)
+
+
+def linked(
+    scope: Scope, slot_count: int, item: int | None, inputs: tuple[tuple[Input[Any], int], ...], steps: Sequence[Step]
+) -> Plan:
+    """Put steps, each after those it reads, together to a plan of a scope."""
+    nodes = (*scope.captured, *scope.reads)
+    output = next(slot for slot, node in enumerate(nodes) if node is scope.output)
+    producers = [-1] * slot_count
+    readers: list[list[int]] = [[] for _ in range(slot_count)]
     for index, step in enumerate(steps):
         producers[step.slot] = index
         for slot in step.reads:
             readers[slot].append(index)
     uses = [len(found) for found in readers]
-    uses[slots[scope.output]] += 1
+    uses[output] += 1
     for step in steps:
         for way in step.ways:
             if not isinstance(way, Constant):
                 uses[way] += 1
     return Plan(
         scope=scope,
-        slot_count=len(slots),
-        item=slots.get(scope.item) if scope.item is not None else None,
+        slot_count=slot_count,
+        item=item,
         captured=tuple(range(len(scope.captured))),
-        inputs=tuple(inputs),
+        inputs=inputs,
         steps=tuple(steps),
-        output=slots[scope.output],
+        output=output,
         producers=tuple(producers),
         readers=tuple(map(tuple, readers)),
         uses=tuple(uses),
@@ -136,7 +146,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     captured = {field: tuple(slots[source] for source in plan.scope.captured) for field, plan in bodies.items()}
     name = scope.full_name(node)
     # A map's values have each been checked at the node that gave them.
-    validate = _no_check if isinstance(node, Each) else strict_validator(node.value_type)
+    validate = unchecked if isinstance(node, Each) else strict_validator(node.value_type)
     ways: tuple[int | Constant, ...] = ()
     kind: Kind
     if isinstance(node, TaskNode):
@@ -178,8 +188,8 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     return Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
 
 
-def _no_check(value: Any) -> None:
-    pass
+def unchecked(value: Any) -> None:
+    """Accept any value: it was checked where it came from."""
 
 
 def _no_value() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 from flowchain.errors import shown
 from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted, TextNoted
 from flowchain.excerpt import Piece, pieces_of
+from flowchain.nodes.ref import Ref
+from flowchain.observe.difference import Difference, difference
 from flowchain.protocols import Model
 from flowchain.records import Reply, Request
 from flowchain.windows.coverage import Coverage, cover
@@ -80,6 +82,44 @@ class Run(Generic[T_co]):
     """Time of each node by its full name, summed over the items of maps around it."""
     notes: tuple[TextNoted, ...] = ()
     """What was found in the inputs' texts, and kept, stripped or replaced."""
+    difference: Difference | None = None
+    """Of an edited run: what became of the one it was made from."""
+    _again: Callable[[Run[Any], Any, Any], Run[Any]] | None = field(default=None, repr=False)
+
+    def edit(self, node: str | Ref[Any], value: Any) -> Run[T_co]:
+        """Run again as if a node, or an input, had had another value; only what depends on it is done again.
+
+        Values of nodes that don't depend on it are taken from this run; requests that stay the same get their replies
+        from its store, or from this run where it had none. The result's ``difference`` says what became of what.
+
+        Args:
+            node: its name, or the node itself; of a map, the value is the list of its items' values.
+            value: of the node's type.
+
+        Raises:
+            ChainError: there is no such node.
+            InputError: the value is of another type.
+
+        >>> import flowchain as fc
+        >>> text = fc.Input("text", str)
+        >>> first = fc.Summarize(text=text, max_tokens=3, name="first")
+        >>> run = fc.Chain(fc.Join(texts=[first, "The end."])).trace(text="Ada wrote it. Nobody knew that.")
+        >>> run.edit("first", "Grace wrote it.").difference
+        the values differ
+          first
+            - 'Ada wrote it.'
+            + 'Grace wrote it.'
+          join_1
+            - 'Ada wrote it.\\n\\nThe end.'
+            + 'Grace wrote it.\\n\\nThe end.'
+          requests: 0 in both, 1 in the first alone, 0 in the second alone
+        """
+        assert self._again is not None  # only a chain makes runs
+        return self._again(self, node, value)
+
+    def compare(self, other: Run[Any]) -> Difference:
+        """Say how another run, of this chain or of a changed one, differs: inputs, values, requests."""
+        return difference(self, other)
 
     @functools.cached_property
     def coverage(self) -> Coverage:
@@ -165,7 +205,7 @@ class Recorder:
             self._seconds[event.node] = self._seconds.get(event.node, 0.0) + event.seconds
             if "/" in event.node:
                 self._items.setdefault(event.node, []).append((event.item, event.value))
-            else:
+            elif event.error is None:
                 self._values[event.node] = event.value
         elif isinstance(event, RequestSent):
             self._sent[event.number] = event.at_s
@@ -184,8 +224,8 @@ class Recorder:
         elif isinstance(event, RunFinished):
             self._end = event.at_s
 
-    def run(self, value: Any) -> Run[Any]:
-        """Give what was recorded, with the run's value."""
+    def run(self, value: Any, again: Callable[[Run[Any], Any, Any], Run[Any]] | None = None) -> Run[Any]:
+        """Give what was recorded, with the run's value and a way to run it again."""
         values = dict(self._values)
         for node, found in self._items.items():
             values[node] = [item for _, item in sorted(found, key=lambda entry: entry[0])]
@@ -200,4 +240,5 @@ class Recorder:
             seconds=self._end - self._start,
             node_seconds=self._seconds,
             notes=tuple(self._notes),
+            _again=again,
         )
