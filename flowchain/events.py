@@ -21,6 +21,8 @@ class RunStarted(NamedTuple):
     run: str
     at_s: float
     rows: int | None
+    seed: int | None = None
+    """Of the run, given or drawn: the same call with it samples the same replies. None where no model is asked."""
 
 
 class RunFinished(NamedTuple):

@@ -83,7 +83,7 @@ class Session:
 
     def start(self, rows: int | None) -> None:
         """Tell listeners that the run begins."""
-        self.emit(RunStarted(self.run, self.world.now(), rows))
+        self.emit(RunStarted(self.run, self.world.now(), rows, self.seed))
 
     def begin_row(self, index: int, inputs: list[Any]) -> None:
         """Start a row with its bound inputs."""

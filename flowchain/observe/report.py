@@ -38,11 +38,12 @@ def write_report(run: Run[Any], path: str | PathLike[str]) -> None:
 def _page(run: Run[Any]) -> Iterator[str]:
     title = html.escape(f"Run of {run.chain}")
     notes = "".join(f"<p>{_text(f'{model}: {note}')}</p>" for model, note in run.model_notes.items())
+    seed = "" if run.seed is None else f", seed {run.seed}"
     yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
-        f"<p>{len(run.requests):,} requests in {run.calls:,} calls of models, {run.seconds:.3f} s</p>"
+        f"<p>{len(run.requests):,} requests in {run.calls:,} calls of models, {run.seconds:.3f} s{seed}</p>"
         f"{notes}<h2>Value</h2><pre>{_text(run.value)}</pre>"
     )
     if run.notes:

@@ -72,6 +72,8 @@ class Run(Generic[T_co]):
 
     value: T_co
     id: str
+    seed: int | None
+    """Given or drawn: the same call with ``seed=`` samples the same replies. None where no model is asked."""
     chain: str
     inputs: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -192,6 +194,7 @@ class Recorder:
         self._chain = chain
         self._inputs = inputs
         self._id = ""
+        self._seed: int | None = None
         self._start = self._end = 0.0
         self._values: dict[str, Any] = {}
         self._items: dict[str, list[tuple[tuple[int, ...], Any]]] = {}
@@ -220,7 +223,7 @@ class Recorder:
             self._notes.append(event)
             self._inputs = {**self._inputs, event.input: event.value}
         elif isinstance(event, RunStarted):
-            self._id, self._start = event.run, event.at_s
+            self._id, self._start, self._seed = event.run, event.at_s, event.seed
         elif isinstance(event, RunFinished):
             self._end = event.at_s
 
@@ -233,6 +236,7 @@ class Recorder:
         return Run(
             value=value,
             id=self._id,
+            seed=self._seed,
             chain=self._chain,
             inputs=self._inputs,
             values=values,

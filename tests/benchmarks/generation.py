@@ -6,6 +6,10 @@ Prints Markdown tables with ratios. One thread, float32 on the CPU, CPU seconds 
 every round and the best round of each counts, so that a busy machine disturbs all alike. Weights are random (28M
 parameters each), which shows speed and equality of replies, never quality. "Other replies" counts those that differ
 from what ``generate()`` gives one at a time.
+
+transformers' pipeline and LangChain's HuggingFacePipeline, which calls it, can only be asked to continue prompts: their
+ways to summarise and translate went with transformers 5. LangChain is left out, with a word, where
+langchain-huggingface is not installed.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,7 +33,15 @@ from pydoc_data.topics import topics
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    pipeline,
+)
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
@@ -79,17 +92,16 @@ def behind_a_prefix(folder: Path, rows: int, tokens: int, rounds: int) -> None:
         requests.append(GenerateRequest(prompt=f"{head}\n\n{own}", max_tokens=tokens))
     prompts = [list(model.prompt(request).ids or ()) for request in requests]
     limits = [tokens] * rows
-    report(
-        f"{rows} prompts × {tokens} tokens behind a shared prefix of {PREFIX} (Llama, 8 layers × 512)",
-        {
-            "`generate()`, one at a time": lambda: static(module, tokenizer, prompts, limits, 1),
-            "static batches of 16": lambda: static(module, tokenizer, prompts, limits, 16),
-            "static batches of 16, by length": lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
-            "loop by hand: prefix once, buckets, one decode": lambda: loop(module, tokenizer, prompts, limits),
-            "**flowchain**": lambda: [reply.text for reply in model.generate(requests)],
-        },
-        rounds,
-    )
+    ways: dict[str, Way] = {
+        "`generate()`, one at a time": lambda: static(module, tokenizer, prompts, limits, 1),
+        "static batches of 16": lambda: static(module, tokenizer, prompts, limits, 16),
+        "static batches of 16, by length": lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
+        "loop by hand: prefix once, buckets, one decode": lambda: loop(module, tokenizer, prompts, limits),
+        "**flowchain**": lambda: [reply.text for reply in model.generate(requests)],
+    }
+    if rows <= 16:
+        ways |= pipelines(folder, module, [request.prompt for request in requests], tokens)
+    report(f"{rows} prompts × {tokens} tokens behind a shared prefix of {PREFIX} (Llama, 8 layers × 512)", ways, rounds)
 
 
 def map_summarise(folder: Path, rounds: int) -> None:
@@ -144,6 +156,32 @@ def static(
         for index, row in zip(members, made.tolist(), strict=True):
             replies[index] = text(tokenizer, row[: limits[index]])
     return replies
+
+
+def pipelines(folder: Path, module: Any, prompts: list[str], tokens: int) -> dict[str, Way]:
+    """Continue prompts by transformers' pipeline, and by LangChain's class on the same pipeline."""
+    # Padding on the left is not its default, and without it most replies of a batch are wrong.
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    settings = {"max_new_tokens": tokens, "do_sample": False, "return_full_text": False, "pad_token_id": 0}
+    pipe = pipeline("text-generation", model=module, tokenizer=tokenizer)
+
+    def alone(size: int) -> list[str]:
+        return [made[0]["generated_text"] for made in pipe(prompts, batch_size=size, **settings)]
+
+    ways: dict[str, Way] = {
+        "`pipeline()`, one at a time": lambda: alone(1),
+        "`pipeline(batch_size=16)`": lambda: alone(16),
+    }
+    try:
+        from langchain_huggingface import HuggingFacePipeline
+    except ImportError:
+        print("LangChain is left out: pip install langchain-huggingface")
+        return ways
+    for size, name in ((1, "one at a time"), (16, "`batch_size=16`")):
+        # It hands over as many prompts at once; whether they become one batch is the pipeline's own setting.
+        chain = HuggingFacePipeline(pipeline=pipe, batch_size=size, pipeline_kwargs=settings | {"batch_size": size})
+        ways[f"LangChain's `HuggingFacePipeline`, {name}"] = partial(chain.batch, prompts)
+    return ways
 
 
 @torch.inference_mode()

@@ -152,3 +152,26 @@ def test_a_page_of_many_long_requests_stays_small(tmp_path: Path) -> None:
     run = fc.Chain(each).trace(texts=["word " * 20_000] * 50)
     run.save_html(tmp_path / "run.html")
     assert (tmp_path / "run.html").stat().st_size < 1_000_000
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_run_without_a_seed_can_be_repeated_from_its_trace(drawn: int) -> None:
+    """The fake model replies with the seed that it was asked with."""
+    model = FakeModel(generate=lambda request: str(request.sampling.seed))
+    chain = fc.Chain(fc.Join(texts=[fc.Generate(prompt=TEXT, temperature=1.0, model=model) for _ in range(2)]))
+    first, second = chain.trace(text="a"), chain.trace(text="a")
+    assert first.seed != second.seed
+    assert first.value != second.value
+    for run in (first, second):
+        assert chain.trace(text="a", seed=run.seed).value == run.value
+    assert chain.trace(text="a", seed=drawn).seed == drawn
+
+
+def test_a_chain_that_asks_nobody_has_no_seed(tmp_path: Path) -> None:
+    run = fc.Chain(shout(text=TEXT)).trace(text="a")
+    assert run.seed is None
+    run.save_html(tmp_path / "plain.html")
+    assert "seed" not in (tmp_path / "plain.html").read_text("utf-8")
+    asking = fc.Chain(fc.Generate(prompt=TEXT, model=FakeModel())).trace(text="a", seed=7)
+    asking.save_html(tmp_path / "asking.html")
+    assert ", seed 7</p>" in (tmp_path / "asking.html").read_text("utf-8")
