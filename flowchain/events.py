@@ -122,7 +122,11 @@ class RequestRetried(NamedTuple):
 
 
 class TextPiece(NamedTuple):
-    """A part of a text on its way: the reply to request ``number``, as far as it is known."""
+    """A part of a text on its way: the reply to request ``number``, as far as it is known.
+
+    Of a template or join that reads such a reply, too: put together, a node's pieces are its value. Where the request
+    is tried again (`RequestRetried`), the pieces of its node, and of those that read it, begin anew.
+    """
 
     run: str
     at_s: float

@@ -93,13 +93,14 @@ def calling(model: Model, batch: Sequence[Job], run: Run = asyncio.run) -> Call:
     The function raises CallTimeout where that takes longer than a sender allows.
     """
     by_request = {id(job.request): job for job in batch}
+    passed: dict[int, int] = {}
 
     # All of it in here, where whatever a model of somebody's own raises is caught and told.
     def call(requests: Sequence[Request[Any]]) -> Sequence[Any]:
         method = getattr(model, requests[0].task)
         limit_s = limit_of(batch)
         jobs = [by_request[id(request)] for request in requests]
-        watch = _Watch(jobs, limit_s)
+        watch = _Watch(jobs, limit_s, passed)
         if getattr(model, "is_watchable", False):
             found = _watched(method, requests, watch, model)
         elif limit_s is None or inspect.iscoroutinefunction(method):
@@ -147,15 +148,23 @@ class Awaiting:
 class _Watch:
     """Passes pieces of text on, and tells the model to stop once nobody wants its work, or it has taken too long."""
 
-    def __init__(self, jobs: Sequence[Job], limit_s: float | None) -> None:
+    def __init__(self, jobs: Sequence[Job], limit_s: float | None, passed: dict[int, int]) -> None:
         self.jobs = jobs
         self.limit_s = limit_s
+        # Characters of each reply that were passed on by an earlier call, which failed for another's sake.
+        self._passed = passed
+        self._came = [0] * len(jobs)
         self._end = None if limit_s is None else time.monotonic() + limit_s
 
     def text(self, index: int, piece: str) -> None:
         job = self.jobs[index]
         if job.sender.wants_pieces:
-            job.sender.deliver(Piece(job.token, piece))
+            passed = self._passed.get(id(job.request), 0)
+            self._came[index] += len(piece)
+            new = self._came[index] - passed
+            if new > 0:
+                self._passed[id(job.request)] = passed + new
+                job.sender.deliver(Piece(job.token, piece[-new:]))
 
     def is_cancelled(self) -> bool:
         return self.is_late() or self.is_unwanted()

@@ -25,10 +25,38 @@ class Lost:
         self.error = error
 
 
+class Text:
+    """What has been told of a step's text, and how far its layout has got."""
+
+    __slots__ = ("at", "length", "number", "of_current", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.length = 0
+        self.number = 0
+        """The request that the latest piece came from."""
+        self.at = 0
+        """The part of the layout that comes next."""
+        self.of_current = 0
+        """Characters of that part that have been told."""
+
+
 class Frame:
     """One run of a plan."""
 
-    __slots__ = ("index", "is_over", "missing", "parent", "path", "plan", "tasks", "uses_left", "values", "waiters")
+    __slots__ = (
+        "index",
+        "is_over",
+        "missing",
+        "parent",
+        "passing",
+        "path",
+        "plan",
+        "tasks",
+        "uses_left",
+        "values",
+        "waiters",
+    )
 
     def __init__(self, plan: Plan, parent: Family | None, index: int, path: tuple[int, ...]) -> None:
         self.plan = plan
@@ -41,6 +69,7 @@ class Frame:
         # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter.
         self.waiters: dict[int, list[Task]] | None = None
         self.tasks: set[Task] | None = None
+        self.passing: dict[int, Text] | None = None  # by slot, what was told of texts on their way
         self.is_over = False
 
 

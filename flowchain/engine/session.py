@@ -21,6 +21,7 @@ from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
 from flowchain.engine.effects import Wait, Work
 from flowchain.engine.frames import Frame, Pending, Task
+from flowchain.engine.passing import Passing
 from flowchain.engine.plan import Kind, Plan, Step
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
@@ -67,6 +68,7 @@ class Session:
         self.limit_s = settings.request_timeout
         self.deadline = None if settings.timeout is None else world.now() + settings.timeout
         self._observers = settings.observers
+        self._passing = Passing(self._tell_piece)
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step, None if self.deadline is None else self.check_time)
         self._values = Values(settings.store, world.now)
@@ -186,7 +188,8 @@ class Session:
         if self._journal_error is not None:
             raise self._journal_error
         if isinstance(done, Piece):
-            self._tell_text(done.token, done.text)
+            if not done.token.is_dropped:
+                self._tell_text(done.token, done.text)
             return
         for pending, (reply, error) in done.outcomes:
             if error is not None and not pending.is_dropped and self._is_tried_again(pending, error):
@@ -231,6 +234,7 @@ class Session:
                 self.run, now, task.step.name, task.frame.path, pending.number, pending.attempt, wait_s, error
             )
         )
+        self._passing.restart(task.frame, task.step)
         heapq.heappush(self._due, (now + wait_s, pending.number, pending))
         if asked is not None:
             self._lines[id(self._models[task.step])].hold(wait_s)
@@ -277,6 +281,8 @@ class Session:
         now = self.world.now()
         key = (id(frame), step.slot)
         if is_end:
+            if frame.passing is not None:
+                self._passing.finish(frame, step, value)
             seconds = now - self._started.pop(key, now)
             self.emit(NodeFinished(self.run, now, step.name, frame.path, seconds, value, error))
         else:
@@ -297,8 +303,12 @@ class Session:
             self.emit(ReplyReceived(self.run, now, step.name, path, pending.number, batch, reply, error))
 
     def _tell_text(self, pending: Pending, piece: str) -> None:
-        step, path = pending.task.step, pending.task.frame.path
-        self.emit(TextPiece(self.run, self.world.now(), step.name, path, pending.number, piece))
+        frame, step = pending.task.frame, pending.task.step
+        self._tell_piece(frame, step, pending.number, piece)
+        self._passing.piece(frame, step, pending.number, piece)
+
+    def _tell_piece(self, frame: Frame, step: Step, number: int, piece: str) -> None:
+        self.emit(TextPiece(self.run, self.world.now(), step.name, frame.path, number, piece))
 
 
 def _seed_of(settings: Settings) -> int:
