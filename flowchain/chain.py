@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowchain.events import Event
     from flowchain.graph.build import Scope
     from flowchain.graph.check import Report
+    from flowchain.nodes.tasks import TaskNode
     from flowchain.observe.trace import Run
     from flowchain.protocols import Model
 
@@ -132,10 +133,10 @@ class Chain(Generic[T_co]):
     def _report(self, settings: Settings, strict: bool) -> Report:
         from flowchain.graph.check import check
 
-        executor = self._prepared()
-        return check(
-            self._scope, self.name, lambda node, name: executor.model_of(node, name, settings), is_strict=strict
-        )
+        def model_of(node: TaskNode[Any], name: str) -> Model:  # a chain without models is not compiled to be checked
+            return self._prepared().model_of(node, name, settings)
+
+        return check(self._scope, self.name, model_of, is_strict=strict)
 
     # ── running it ───────────────────────────────────────────────────────────────────────────────────────────────
 
