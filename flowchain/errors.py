@@ -20,8 +20,8 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 MOST_TOLD = 50
@@ -73,22 +73,84 @@ def shown(value: object) -> str:
 
     >>> shown("x" * 1000)[-16:]
     '… (1,002 in all)'
+    >>> shown(["x" * 1000] * 1000)[-22:]
+    '… (1,000 items in all)'
     """
-    if isinstance(value, (str, bytes)):
-        # repr of a 10 MB document would be built only to be cut.
-        head: object = value[: _SHOWN_CHARACTERS + 1]
-        length = len(value) + 2
-        text = repr(head)
-    else:
-        try:
-            text = repr(value)
-        except Exception:
-            text = f"<{type(value).__name__} whose repr fails>"
-        length = len(text)
-    text = escape(redacted(text))
+    # Longer than what is shown: a secret is replaced as a whole, not up to where it would be cut.
+    text = escape(redacted(preview(value, 2 * _SHOWN_CHARACTERS)))
     if len(text) <= _SHOWN_CHARACTERS:
         return text
-    return f"{text[:_SHOWN_CHARACTERS]}… ({length:,} in all)"
+    whole: Any = value
+    size = f" ({len(whole) + 2:,} in all)" if isinstance(whole, (str, bytes)) else ""
+    size = f" ({len(whole):,} items in all)" if type(whole) in _CONTAINERS else size
+    return f"{text[:_SHOWN_CHARACTERS]}…{size}"
+
+
+def preview(value: object, most: int) -> str:
+    """Write the beginning of a value's ``repr``: at least ``most`` characters, or all of it.
+
+    What would only be cut is never built: a list of documents takes as long as its first.
+    """
+    written: list[str] = []
+    length = 0
+    stack: list[Iterator[object]] = [iter((value,))]
+    ends: list[str] = [""]
+    while stack and length < most:
+        part: Any = next(stack[-1], _END)
+        if part is _END:
+            stack.pop()
+            text = ends.pop()
+        elif isinstance(part, _Mark):
+            text = part
+        elif len(stack) < _DEEPEST_PREVIEW and type(part) in _CONTAINERS and part:
+            text, end = _BRACKETS[type(part)]
+            stack.append(_items(part))
+            ends.append(",)" if type(part) is tuple and len(part) == 1 else end)
+        elif len(stack) < _DEEPEST_PREVIEW and getattr(type(part).__repr__, "__wrapped__", None) and is_dataclass(part):
+            text = f"{type(part).__qualname__}("
+            stack.append(_fields(part))
+            ends.append(")")
+        else:
+            text = _written(part, most)
+        written.append(text)
+        length += len(text)
+    return "".join(written)
+
+
+class _Mark(str):
+    """A comma or colon between values."""
+
+
+_END = object()
+_DEEPEST_PREVIEW = 20
+_BRACKETS: dict[Any, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}"), set: ("{", "}")}
+_CONTAINERS = frozenset(_BRACKETS)
+
+
+def _items(container: Any) -> Iterator[object]:
+    for number, item in enumerate(container):
+        if number:
+            yield _Mark(", ")
+        yield item
+        if type(container) is dict:
+            yield _Mark(": ")
+            yield container[item]
+
+
+def _fields(record: Any) -> Iterator[object]:
+    shown_fields = [field.name for field in fields(record) if field.repr]
+    for number, name in enumerate(shown_fields):
+        yield _Mark(f"{', ' if number else ''}{name}=")
+        yield getattr(record, name)
+
+
+def _written(value: object, most: int) -> str:
+    if isinstance(value, (str, bytes)):
+        return repr(value[: most + 1])
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__} whose repr fails>"
 
 
 def nearest(name: object, known: Iterable[object]) -> str | None:

@@ -17,6 +17,7 @@ from flowchain.errors import InputError, TextWarning
 
 # C0 without the white space among it (tab, line feed, vertical tab, form feed, carriage return), and DEL.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL_BYTES = bytes((*range(9), *range(14, 32), 127))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -97,15 +98,19 @@ class _Cleaner:
         return _with(value, changed) if changed else value
 
     def _text(self, text: str, where: str, item: int | None) -> str:
-        if not text.isascii() and (bad := _SURROGATE.search(text)):
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            bad = next(_SURROGATE.finditer(text))
             if not self._is_replacing:
-                raise _unsendable(text, bad.start(), where, self.name, item)
+                raise _unsendable(text, bad.start(), where, self.name, item) from None
             repaired, count = _SURROGATE.subn("\ufffd", text)
             self._notes.append(Note(self.name, where, "surrogates", "replaced", count, bad.start()))
-            text = repaired
-        control = _CONTROL.search(text)
-        if control is None:
+            text, data = repaired, repaired.encode()
+        # On bytes, since deleting from them takes a tenth of the time of looking through a text.
+        if len(data.translate(None, _CONTROL_BYTES)) == len(data):
             return text
+        control = next(_CONTROL.finditer(text))
         stripped, count = _CONTROL.subn("", text)
         done = "stripped" if self._is_stripping else "kept"
         self._notes.append(Note(self.name, where, "controls", done, count, control.start()))

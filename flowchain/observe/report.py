@@ -1,23 +1,32 @@
 """A run as one static page, for people who would rather look than read; safe to send on.
 
 Documents and replies are other people's text: everything is escaped, a content security policy forbids scripts and
-anything loaded from elsewhere, and long texts are cut, so that a page stays readable and small.
+anything loaded from elsewhere, controls and bidi marks are shown as escapes, and what looks like a secret is replaced.
+Texts are cut and every part of the page has its share of bytes, so that a page stays readable and below 20 MB whatever
+the run held.
 """
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from flowchain.errors import escape, preview, redacted
 from flowchain.observe.trace import told
 
 if TYPE_CHECKING:
     from flowchain.observe.trace import Exchange, Run
+    from flowchain.windows.coverage import DocumentCoverage
 
 _SHOWN_CHARACTERS = 2_000
-_SHOWN_EXCHANGES = 2_000
+_SHOWN_ROWS = 2_000
+# Bytes of one part of the page; there are four.
+_MOST_BYTES = 4 * 2**20
+# What `escape` would write as an escape, but for line ends and tabs, which a page shows as they are.
+_LAYOUT = re.compile(r"([\n\t]+)")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c1c28; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
@@ -36,7 +45,7 @@ def write_report(run: Run[Any], path: str | PathLike[str]) -> None:
 
 
 def _page(run: Run[Any]) -> Iterator[str]:
-    title = html.escape(f"Run of {run.chain}")
+    title = _text(f"Run of {run.chain}")
     notes = "".join(f"<p>{_text(f'{model}: {note}')}</p>" for model, note in run.model_notes.items())
     seed = "" if run.seed is None else f", seed {run.seed}"
     yield (
@@ -47,46 +56,67 @@ def _page(run: Run[Any]) -> Iterator[str]:
         f"{notes}<h2>Value</h2><pre>{_text(run.value)}</pre>"
     )
     if run.notes:
-        shown = "".join(f"<li>{_text(told(note))}</li>" for note in run.notes[:_SHOWN_EXCHANGES])
-        yield f"<h2>Notes on the texts</h2><ul>{shown}</ul>"
-    yield from _table(("node", "ms", "value"), ((name, _ms(run, name), value) for name, value in run.values.items()))
-    yield "<h2>What was read</h2><table><tr><th>document</th><th></th><th>read</th><th>dropped</th><th>unread</th></tr>"
-    for document in run.coverage.documents:
-        parts = (("read", document.read), ("dropped", document.dropped), ("unread", document.unread))
-        length = max(1, document.length)
-        bar = "".join(f'<div class="{name}" style="width:{100 * size / length:.2f}%"></div>' for name, size in parts)
-        numbers = "".join(f'<td class="number">{size:,}</td>' for _, size in parts)
-        yield f'<tr><td>{_text(document.name)}</td><td><div class="bar">{bar}</div></td>{numbers}</tr>'
-    yield "</table><h2>Requests</h2>"
-    for exchange in run.requests[:_SHOWN_EXCHANGES]:
-        yield from _exchange(exchange)
-    if len(run.requests) > _SHOWN_EXCHANGES:
-        yield f"<p>… {len(run.requests) - _SHOWN_EXCHANGES:,} more</p>"
+        yield "<h2>Notes on the texts</h2>"
+        yield from _list((f"<p>{_text(told(note))}</p>" for note in run.notes), len(run.notes))
+    yield "<h2>Nodes</h2>"
+    nodes = ((name, f"{run.node_seconds.get(name, 0.0) * 1e3:.1f}", value) for name, value in run.values.items())
+    yield from _table(("node", "ms", "value"), (_cells(map(_text, row)) for row in nodes), len(run.values))
+    yield "<h2>What was read</h2>"
+    documents = run.coverage.documents
+    head = ("document", "", "read", "dropped", "unread")
+    yield from _table(head, map(_reading, documents), len(documents))
+    yield "<h2>Requests</h2>"
+    yield from _list(map(_exchange, run.requests), len(run.requests))
     yield "</body></html>\n"
 
 
-def _ms(run: Run[Any], node: str) -> str:
-    return f"{run.node_seconds.get(node, 0.0) * 1e3:.1f}"
+def _list(rows: Iterable[str], count: int) -> Iterator[str]:
+    """Give rows as long as there is room, and then how many more there are."""
+    left = _MOST_BYTES
+    for number, row in enumerate(rows):
+        left -= len(row.encode())
+        if left < 0 or number == _SHOWN_ROWS:
+            yield f"<p>… {count - number:,} more</p>"
+            return
+        yield row
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    yield f"<h2>Nodes</h2><table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"
-    for row in rows:
-        yield f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>"
+def _table(head: Iterable[str], rows: Iterable[str], count: int) -> Iterator[str]:
+    yield f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"
+    for row in _list(rows, count):
+        yield row if row.startswith("<tr>") else f'<tr><td colspan="9">{row}</td></tr>'
     yield "</table>"
 
 
-def _exchange(exchange: Exchange) -> Iterator[str]:
+def _cells(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _reading(document: DocumentCoverage) -> str:
+    parts = (("read", document.read), ("dropped", document.dropped), ("unread", document.unread))
+    length = max(1, document.length)
+    bar = "".join(f'<div class="{name}" style="width:{100 * size / length:.2f}%"></div>' for name, size in parts)
+    numbers = "".join(f'<td class="number">{size:,}</td>' for _, size in parts)
+    return f'<tr><td>{_text(document.name)}</td><td><div class="bar">{bar}</div></td>{numbers}</tr>'
+
+
+def _exchange(exchange: Exchange) -> str:
     reason = f", ended by {exchange.finish_reason}" if exchange.finish_reason else ""
     where = "from the store" if exchange.batch < 0 else f"call {exchange.batch}"
     item = "/".join(map(str, exchange.item))
     head = f"{exchange.node} [{item}] → {exchange.model}, {exchange.seconds * 1e3:.1f} ms, {where}{reason}"
     outcome = exchange.error if exchange.error is not None else exchange.reply
-    yield f"<details><summary>{_text(head)}</summary>"
-    yield f"<pre>{_text(exchange.prompt)}</pre><pre>{_text(outcome)}</pre></details>"
+    texts = "".join(f"<pre>{_text(text)}</pre>" for text in (exchange.prompt, outcome))
+    return f"<details><summary>{_text(head)}</summary>{texts}</details>"
 
 
 def _text(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text):,} characters)"
-    return html.escape(cut)
+    # A little more than is shown: a secret is replaced as a whole, not up to where it would be cut.
+    most = _SHOWN_CHARACTERS + 200
+    beginning = (value if isinstance(value, str) else preview(value, most))[:most]
+    parts = _LAYOUT.split(redacted(beginning))
+    text = "".join(part if number % 2 else escape(part) for number, part in enumerate(parts))
+    if len(text) > _SHOWN_CHARACTERS:
+        length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
+        text = f"{text[:_SHOWN_CHARACTERS]}…{length}"
+    return html.escape(text)
