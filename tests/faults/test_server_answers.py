@@ -90,11 +90,11 @@ def test_row_87_a_stream_without_end_is_left_behind_max_tokens() -> None:
             written += 1
             yield event(chunk("word "))
 
-    with little_memory():
-        found, server = asked(lambda call: Answer(endless(), kind="text/event-stream"))
+    with little_memory(), serving(lambda call: Answer(endless(), kind="text/event-stream")) as server:
+        (found,) = asyncio.run(model_at(server).generate([generate()]))
+        assert server.are_left(1)
     error = failure(found, status=200, is_transient=False)
     assert "far more than max_tokens" in str(error)
-    assert server.left == 1
     # What the sockets between take in before the server notices is no part of the reply.
     assert (error.got or "").count("word") <= 2 * 50 + 64
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from hashlib import sha256
@@ -10,10 +11,11 @@ from hashlib import sha256
 import pytest
 
 import flowchain as fc
+from flowchain.events import TextPiece
 from flowchain.testing import SimulatedWorld
 from tests.models.openai.asking import SERVER, asked, failure, model_at
 from tests.models.openai.clocks import JumpingClock, JumpingWorld
-from tests.models.openai.loopback import Answer, Call, refused, serving, streamed
+from tests.models.openai.loopback import Answer, Call, Loopback, chunk, event, refused, serving, streamed
 
 TEXT = fc.Input("text", str)
 SEED = 11
@@ -168,3 +170,54 @@ def test_row_85_what_may_pass_is_tried_again_and_the_tries_are_told(fault: int |
     assert fault == "refused" or len(server.calls) == 5
     # 0.5 + 1 + 2 + 4, each up to half a second longer.
     assert 7.5 <= clock.now() - 1_000 <= 9.5
+
+
+# ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def endless(call: Call) -> Answer:
+    """A word, and then nothing that is one."""
+
+    async def write() -> AsyncIterator[bytes]:
+        yield event(chunk("once "))
+        while True:
+            await asyncio.sleep(0.001)
+            yield b": still here\n"
+
+    return Answer(write(), kind="text/event-stream")
+
+
+@pytest.mark.parametrize("way", ["stream", "arun", "timeout"])
+def test_a_run_that_is_left_leaves_no_connection_and_no_thread(way: str) -> None:
+    before = set(threading.enumerate())
+    with serving(endless) as server:
+        texts = fc.Input("texts", list[str])
+        model = model_at(server, max_in_flight=4)
+        chain = fc.Chain(fc.Join(texts=fc.Each(texts, lambda text: fc.Generate(prompt=text, model=model))))
+        given = {"texts": [str(number) for number in range(12)]}
+        if way == "stream":
+            events = chain.stream(**given)
+            for _ in range(4):
+                while not isinstance(next(events), TextPiece):
+                    pass
+            events.close()  # type: ignore[attr-defined]
+        elif way == "arun":
+            asyncio.run(cancelled(chain, given, server))
+        else:
+            with pytest.raises(TimeoutError):
+                chain.run(**given, timeout=0.5)
+        left = set(threading.enumerate()) - before - {server.thread}
+        for thread in left:
+            thread.join(2)
+        assert not any(thread.is_alive() for thread in left)
+        assert len(server.calls) == 4
+        assert server.are_left(4)
+
+
+async def cancelled(chain: fc.Chain[str], given: dict[str, list[str]], server: Loopback) -> None:
+    task = asyncio.create_task(chain.arun(**given))
+    while len(server.calls) < 4:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -88,12 +88,19 @@ class Loopback:
         self._answer = answer
         self._attempts: Counter[str] = Counter()
         self._now = 0
+        self._noticed = threading.Condition()
         self.calls: list[Call] = []
         self.most_in_flight = 0
         self.left = 0
         """Connections that the client closed in mid-answer."""
         self.connections = 0
         self.url = ""
+        self.thread: threading.Thread | None = None
+
+    def are_left(self, count: int) -> bool:
+        """Have so many connections been closed in mid-answer? It takes a moment to notice."""
+        with self._noticed:
+            return self._noticed.wait_for(lambda: self.left == count, timeout=30)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -118,7 +125,9 @@ class Loopback:
         try:
             return await self._write(self._answer(call), writer)
         except ConnectionError:
-            self.left += 1
+            with self._noticed:
+                self.left += 1
+                self._noticed.notify_all()
             raise
         finally:
             self._now -= 1
@@ -171,6 +180,7 @@ def serving(answer: Callable[[Call], Answer]) -> Iterator[Loopback]:
         await asyncio.gather(*others, return_exceptions=True)
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="loopback", daemon=True)
+    server.thread = thread
     thread.start()
     assert is_up.wait(30)
     try:

@@ -141,7 +141,7 @@ def test_a_server_that_goes_on_after_a_stop_string_is_left() -> None:
     with serving(lambda call: Answer(endless(), kind="text/event-stream")) as server:
         (found,) = asyncio.run(model_at(server).generate([generate(stop=("#",))]))
         assert (found.text, found.finish_reason) == ("ab", "stop")  # type: ignore[union-attr]
-    assert server.left == 1
+        assert server.are_left(1)
 
 
 def test_text_comes_in_pieces_and_a_stop_string_does_not() -> None:
