@@ -203,7 +203,7 @@ class Chain(Generic[T_co]):
 
     def _chunks(self, rows: Any, on_error: OnError, settings: Settings) -> Iterator[list[Any]]:
         executor = self._checked(settings)
-        with self._shown(settings, {}) as watched:
+        with self._shown(settings, _known(rows)) as watched:
             yield from executor.batch(rows, watched, on_error)
 
     async def abatch(
@@ -217,7 +217,7 @@ class Chain(Generic[T_co]):
         self._check_batch(rows, on_error, (Iterable, AsyncIterable))
         found = self._settings.changed(settings)
         executor = self._checked(found)
-        with self._shown(found, {}) as watched:
+        with self._shown(found, _known(rows)) as watched:
             async with aclosing(executor.abatch(rows, watched, on_error)) as values:
                 async for value in values:
                     yield value
@@ -371,16 +371,22 @@ class Chain(Generic[T_co]):
 
     @contextmanager
     def _recorded(self, settings: Settings, inputs: Mapping[str, Any]) -> Generator[Settings, None, None]:
+        from flowchain.graph.outline import outline
         from flowchain.observe.progress import watching
         from flowchain.store.recording import recording
 
         executor = self._prepared()
-        models = list(executor.models(settings).values())
+        models = {step.name: model for step, model in executor.models(settings).items()}
         with (
-            recording(settings.store, self.name, self.to_json, inputs, executor.cached, models) as store,
+            recording(settings.store, self.name, outline(self._scope), inputs, executor.cached, models) as store,
             watching(settings.changed({"store": store})) as watched,
         ):
             yield watched
+
+
+def _known(rows: object) -> Mapping[str, Any]:
+    """The rows of a batch as its inputs, where they can be looked at without using them up."""
+    return {"rows": rows} if isinstance(rows, Sequence) else {}
 
 
 def _rebuild(flat: Any, name: str, settings: Settings) -> Chain[Any]:

@@ -172,6 +172,15 @@ class KeepsCounts(Protocol):
 
 
 @runtime_checkable
+class KeepsOutcomes(Protocol):
+    """A store that keeps what a run came to."""
+
+    def note_row(self, number: int, value: Any, error: Exception | None) -> None:
+        """Note a row's value or error; rows come in their order."""
+        ...
+
+
+@runtime_checkable
 class Replays(Protocol):
     """A store whose models need not be there."""
 

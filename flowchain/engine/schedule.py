@@ -60,6 +60,7 @@ def schedule(session: Session) -> Schedule:
             done[finished[0]] = Row(*finished)
         before = given
         while given in done:
+            session.note_row(*done[given])
             yield done.pop(given)
             given += 1
         if is_exhausted and given == started:

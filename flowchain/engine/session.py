@@ -39,7 +39,7 @@ from flowchain.events import (
     TextPiece,
 )
 from flowchain.programs.ask import Site
-from flowchain.protocols import Asked, KeepsCounts, Model, fingerprint_of
+from flowchain.protocols import Asked, KeepsCounts, KeepsOutcomes, Model, fingerprint_of
 from flowchain.records import Reply
 from flowchain.retry import Failed, Retry, RetryState, asked_s, is_transient
 from flowchain.windows.fit import check_fit
@@ -72,6 +72,7 @@ class Session:
         on_step = self._tell_step if self._observers else None
         self.core = Core(plan, self._start_program, on_step, None if self.deadline is None else self.check_time)
         self._values = Values(settings.store, world.now)
+        self._outcomes: KeepsOutcomes | None = settings.store if isinstance(settings.store, KeepsOutcomes) else None
         self._counts: KeepsCounts | None = settings.store if isinstance(settings.store, KeepsCounts) else None
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
@@ -105,6 +106,11 @@ class Session:
         if self._observers:
             self.emit(RowFinished(self.run, self.world.now(), index, value, error))
         return index, value, error
+
+    def note_row(self, number: int, value: Any, error: Exception | None) -> None:
+        """Note what a row came to, in the order of rows, where the store keeps it."""
+        if self._outcomes is not None:
+            self._outcomes.note_row(number, value, error)
 
     def take_awaits(self) -> list[tuple[Task, Wait]]:
         """Give what user code has to be awaited for; only a driver on an event loop can."""

@@ -35,7 +35,7 @@ class RunRecord:
     value: str | None
     """JSON."""
     chain: str
-    """JSON."""
+    """JSON: ``nodes``, what each declares by its name."""
     inputs: dict[str, dict[str, str | None]]
     """Digest and beginning of each input."""
     settings: dict[str, str]

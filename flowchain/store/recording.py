@@ -2,62 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flowchain.errors import ChainError, FlowchainError, StoreError
+from flowchain.errors import StoreError, redacted
 from flowchain.nodes.function import NodeFunction
-from flowchain.protocols import Model
+from flowchain.protocols import Model, fingerprint_of
 from flowchain.protocols import Store as StoreProtocol
 from flowchain.store.functions import identified
+from flowchain.store.runs import Resumed
 from flowchain.store.store import Store
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # another one in each process
 
 
 @contextmanager
 def recording(
     store: StoreProtocol | None,
     name: str,
-    written: Callable[[], str],
+    nodes: Mapping[str, dict[str, Any]],
     inputs: Mapping[str, Any],
     cached: Iterable[NodeFunction[Any]],
-    models: Sequence[Model],
+    models: Mapping[str, Model],
 ) -> Generator[StoreProtocol | None, None, None]:
     """Give the store that the engine should use: one that notes what this run uses, where the store keeps runs.
 
     Args:
         store: the user's; a replay, a store of the user's own or None is used as it is.
         name: of the chain.
-        written: gives the chain as JSON; a chain that holds model objects can't be written, and is noted as ``{}``.
+        nodes: what each declares, by name.
         inputs: of the run; a digest and the beginning of each are kept.
         cached: functions of the chain whose values are looked up.
-        models: that the chain may ask; what a replay must know of them is noted.
+        models: that the chain may ask, by node; what a replay must know of them is noted.
 
     Raises:
-        StoreError: the run can't be opened, or a change in a cached function would not be noticed; nothing has run
-            then.
+        StoreError: the run can't be opened or resumed, or a change in a cached function would not be noticed; nothing
+            has run then.
     """
     for function in cached:
         identified(function.function)
+    resumed = store if isinstance(store, Resumed) else None
+    store = store if resumed is None else resumed.store
     if not isinstance(store, Store) or store.is_read_only:
         yield store
         return
+    asking = {node: {**nodes[node], "model": redacted(fingerprint_of(model))} for node, model in models.items()}
+    run = store.open_run(
+        name=name,
+        chain=json.dumps({"nodes": {**nodes, **asking}}, default=_plain, sort_keys=True),
+        inputs=inputs,
+        resume=None if resumed is None else resumed.run_id,
+        allow_changed=resumed is not None and resumed.allow_changed,
+    )
     try:
-        chain = written()
-    except ChainError:
-        chain = "{}"
-    run = store.open_run(name=name, chain=chain, inputs=inputs)
-    try:
-        run.note_models(models)
+        run.note_models(list(models.values()))
         yield run
     except StoreError:
         raise  # what can't be written can't be noted either
     except BaseException as error:
-        where = error if isinstance(error, FlowchainError) else None
         if isinstance(error, Exception):
-            run.fail(error, node=where.node if where else None, item=where.item if where else None)
+            run.fail(error)
             run.close("failed")
         else:
             run.close("cancelled")
         raise
     run.close("done")
+
+
+def _plain(value: Any) -> Any:
+    """Write what JSON has no form for: a function by its source, all else by its repr without the address."""
+    if isinstance(value, NodeFunction):
+        try:
+            return {"function": list(identified(value.function, version=value.version))}
+        except StoreError:
+            return {"function": value.name, "version": value.version}
+    return _ADDRESS.sub("", repr(value))

@@ -10,10 +10,13 @@ import json
 import os
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from flowchain.errors import StoreError, redacted, shown
+from pydantic_core import PydanticSerializationError, to_json
+
+from flowchain.errors import FlowchainError, StoreError, redacted, shown
 from flowchain.protocols import Asked, Called, Model
 from flowchain.records import Reply
 from flowchain.store.functions import address_of_call
@@ -26,6 +29,24 @@ if TYPE_CHECKING:
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _MESSAGE_CHARACTERS = 4 * 1024
 _TRACEBACK_CHARACTERS = 64 * 1024
+_VALUE_CHARACTERS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A store for running calls that go on with one of its runs; see `Store.resume`."""
+
+    store: Store
+    run_id: str
+    allow_changed: bool
+
+    def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
+        """As `Store.recall`."""
+        return self.store.recall(asked)
+
+    def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
+        """As `Store.record`."""
+        self.store.record(answered)
 
 
 class OpenRun:
@@ -35,7 +56,11 @@ class OpenRun:
         self._store = store
         self._number = number
         self.id = run_id
-        """What `Store.run`, the command line and ``resume=`` know it by."""
+        """What `Store.run`, the command line and `Store.resume` know it by."""
+        self._failed: BaseException | None = None
+        self._rows = self._failures = 0
+        self._value: str | None = None
+        self._values = blake2b(digest_size=16)
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
         """As `Store.recall`; what is found counts as used by this run."""
@@ -67,10 +92,29 @@ class OpenRun:
         """Note the token counts by which a text was cut, for a replay without the model's tokenizer."""
         self.record_values([count_note(fingerprint, counts)])
 
-    def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
-        """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply."""
-        if self._store.is_read_only:
+    def note_row(self, number: int, value: Any, error: Exception | None) -> None:
+        """Note what a row of the run came to: its error at once, its value when the run is closed."""
+        self._rows += 1
+        if error is not None:
+            self._failures += 1
+            if not isinstance(error, StoreError):
+                self.fail(error, item=number)
             return
+        text = _value_json(value)
+        self._value = text if len(text) <= _VALUE_CHARACTERS else json.dumps(shown(value))
+        self._values.update(b"%d:%d:" % (number, len(text)))
+        self._values.update(text.encode("utf-8", "surrogatepass"))
+
+    def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
+        """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply.
+
+        Node and item are the error's own where it has them; an error that was just kept is not kept again.
+        """
+        if self._store.is_read_only or error is self._failed:
+            return
+        self._failed = error
+        if isinstance(error, FlowchainError):
+            node, item = node or error.node, error.item if item is None else item
         try:
             message = str(error)
         except Exception:
@@ -96,9 +140,16 @@ class OpenRun:
             )
 
     def close(self, outcome: Outcome, value: str | None = None) -> None:
-        """Write the outcome, the value (JSON), and the count and digest of every entry the run used."""
+        """Write the outcome, the value (JSON), and the count and digest of every entry the run used.
+
+        Without ``value``: that of the one row that was noted, or how many there were, with a digest of their values.
+        """
         if self._store.is_read_only:
             return
+        if value is None and self._rows > 1:
+            counts = {"rows": self._rows, "failed": self._failures, "digest": self._values.hexdigest()}
+            value = json.dumps(counts)
+        value = self._value if value is None else value
         with self._store._journal.write() as connection:
             self._store._ledger.note_usage(connection, self._number)
             rows = connection.execute(
@@ -153,7 +204,10 @@ def open_run(
         if not allow_changed:
             _check_same(resume, old_chain, chain, json.loads(old_inputs), described)
         with journal.write() as connection:
-            connection.execute("UPDATE run SET outcome = 'running', chain = ? WHERE seq = ?", [chain, number])
+            connection.execute(
+                "UPDATE run SET outcome = 'running', chain = ?, inputs = ? WHERE seq = ?",
+                [chain, json.dumps(described), number],
+            )
         return OpenRun(store, number, resume)
     run_id = os.urandom(5).hex()
     with journal.write() as connection:
@@ -177,11 +231,28 @@ def _described(inputs: Mapping[str, object]) -> dict[str, dict[str, str | None]]
     described: dict[str, dict[str, str | None]] = {}
     for name in sorted(inputs):
         try:
-            digest = blake2b(json_of(inputs[name], name), digest_size=16).hexdigest()
+            digest = _digest(inputs[name], name)
         except StoreError:
             digest = None  # a stream, a model object: nothing that could be compared
         described[name] = {"digest": digest, "shown": shown(inputs[name])}
     return described
+
+
+def _digest(value: object, name: str) -> str:
+    """Item by item, since a list may hold all the documents there are."""
+    digest = blake2b(digest_size=16)
+    for item in value if isinstance(value, (list, tuple)) else (value,):
+        text = json_of(item, name)
+        digest.update(b"%d:" % len(text))
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def _value_json(value: Any) -> str:
+    try:
+        return to_json(value, inf_nan_mode="constants", serialize_unknown=True).decode()
+    except (PydanticSerializationError, RecursionError):
+        return json.dumps(shown(value))  # for people only; a value that JSON can't hold is no error
 
 
 def _check_same(
@@ -226,12 +297,10 @@ def changed_nodes(old: str, new: str) -> list[str]:
 
 def _nodes_of(chain: str) -> dict[str, Any]:
     try:
-        nodes = json.loads(chain).get("nodes", {})
+        nodes = json.loads(chain).get("nodes")
     except (ValueError, AttributeError):
         return {}
-    if isinstance(nodes, dict):
-        return nodes
-    return {str(node.get("name", index)): node for index, node in enumerate(nodes) if isinstance(node, dict)}
+    return nodes if isinstance(nodes, dict) else {}
 
 
 def _plain(text: str, longest: int | None) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowchain.store.housekeeping import Pruned, Verified
     from flowchain.store.key import Address
     from flowchain.store.replay import Replay
-    from flowchain.store.runs import OpenRun
+    from flowchain.store.runs import OpenRun, Resumed
 
 
 class Store:
@@ -146,9 +146,9 @@ class Store:
     ) -> OpenRun:
         """Open a run, durably, and give the store of its requests. After a write error, this tries to write again.
 
-        ``chain`` is its JSON; of the inputs a digest and the beginning are kept. ``resume`` goes on with a run of the
-        file: StoreError where its chain (naming the changed nodes) or its inputs (naming the first that differs) were
-        others, unless ``allow_changed``.
+        ``chain`` is JSON with what its ``nodes`` declare, by name; of the inputs a digest and the beginning are kept.
+        ``resume`` goes on with a run of the file: StoreError where its chain (naming the changed nodes) or its inputs
+        (naming the first that differs) were others, unless ``allow_changed``.
         """
         from flowchain.store.runs import open_run
 
@@ -161,6 +161,17 @@ class Store:
             resume=resume,
             allow_changed=allow_changed,
         )
+
+    def resume(self, run_id: str, *, allow_changed: bool = False) -> Resumed:
+        """Give what makes a running call go on with a run: ``chain.run(…, store=store.resume("3c4b5"))``.
+
+        Where the run was made with another chain, or other inputs, the call raises StoreError before anything runs,
+        with the changed nodes or the first input that differs. ``allow_changed`` lets it go on: what did not change is
+        read back.
+        """
+        from flowchain.store.runs import Resumed
+
+        return Resumed(self, self.run(run_id).id, allow_changed)
 
     def runs(self) -> list[RunRecord]:
         """List all runs, oldest first."""

@@ -17,7 +17,7 @@ from tests.store.requests import asked, reply
 
 
 def chain(**nodes: Any) -> str:
-    return json.dumps({"nodes": [{"name": name, "declared": value} for name, value in nodes.items()]})
+    return json.dumps({"nodes": {name: {"declared": value} for name, value in nodes.items()}})
 
 
 def finished(store: Store, numbers: range, **settings: Any) -> OpenRun:
