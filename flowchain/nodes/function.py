@@ -13,7 +13,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import CoreConfig, SchemaValidator
 
 from flowchain.errors import MOST_TOLD, ChainError, Problem, nearest, shown
-from flowchain.nodes.ref import Edge, Node, Ref, brief
+from flowchain.nodes.ref import Edge, Node, Ref, brief, checked_name
 from flowchain.nodes.types import describe, element_of
 
 P = ParamSpec("P")
@@ -38,6 +38,12 @@ class NodeFunction(Generic[T]):
     def __init__(
         self, function: Callable[..., Any], *, name: str | None, cache: bool = False, version: str | int = 1
     ) -> None:
+        if name is not None:
+            try:
+                checked_name(name)
+            except ValueError as error:
+                fix = f"{error}."
+                raise ChainError.of([Problem("@fc.node", "name", shown(name), "a name", fix)]) from None
         self.function = function
         self.name = name or function.__name__
         self.cache = cache

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
@@ -21,3 +22,9 @@ def test_the_first_code_of_a_page_answers(page: str, capsys: pytest.CaptureFixtu
     span = names["span"]
     assert names["texts"][span.source.document][span.source.start : span.source.end] == span.text
     assert capsys.readouterr().out.startswith("three ")
+    for picture in PICTURE.findall((ROOT / page).read_text("utf-8")):
+        assert picture == names["chain"].to_mermaid() + "\n", "the picture is the chain's own drawing"
+
+
+def test_the_first_screen_has_a_picture() -> None:
+    assert len(PICTURE.findall((ROOT / "README.md").read_text("utf-8"))) == 1
