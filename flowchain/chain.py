@@ -132,11 +132,12 @@ class Chain(Generic[T_co]):
 
     def _report(self, settings: Settings, strict: bool) -> Report:
         from flowchain.graph.check import check
+        from flowchain.programs.proof import Verdicts
 
         def model_of(node: TaskNode[Any], name: str) -> Model:  # a chain without models is not compiled to be checked
             return self._prepared().model_of(node, name, settings)
 
-        return check(self._scope, self.name, model_of, is_strict=strict)
+        return check(self._scope, self.name, model_of, Verdicts(self._scope, model_of).of, is_strict=strict)
 
     # ── running it ───────────────────────────────────────────────────────────────────────────────────────────────
 

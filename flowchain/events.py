@@ -136,6 +136,17 @@ class TextPiece(NamedTuple):
     text: str
 
 
+class TextDropped(NamedTuple):
+    """A node left a text out on purpose; an `Excerpt` says where it stands."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    text: str
+    reason: str
+
+
 Event: TypeAlias = (
     RunStarted
     | RunFinished
@@ -147,4 +158,5 @@ Event: TypeAlias = (
     | ReplyReceived
     | RequestRetried
     | TextPiece
+    | TextDropped
 )

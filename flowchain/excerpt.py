@@ -63,6 +63,54 @@ class Excerpt(str):
         return Piece(start, piece.origin, start + offset, end + offset)
 
 
+class Written(str):
+    """A text in a model's own words, and what it was made from: the origin of the pieces that quote it."""
+
+    __slots__ = ("sources",)
+    sources: tuple[Piece, ...]
+
+    def __new__(cls, text: str, sources: Iterable[Piece] = ()) -> Written:
+        self = super().__new__(cls, text)
+        self.sources = tuple(sources)
+        return self
+
+    def __reduce__(self) -> tuple[type[Written], tuple[str, tuple[Piece, ...]]]:
+        return Written, (str(self), self.sources)
+
+
+def written(text: str, read: str) -> Excerpt:
+    """Give what a model wrote about a text it read: no word of it is quoted, but it is known what it was made from.
+
+    What was read may itself be a model's words; then those count that these were made from.
+
+    >>> document = "Ada wrote it. It ran."
+    >>> note = written("By Ada.", cut(document, 0, 13))
+    >>> again = written("Ada", note)
+    >>> sources_of(again.pieces[0].origin)
+    (Piece(at=0, origin='Ada wrote it. It ran.', start=0, end=13),)
+    """
+    if isinstance(text, Excerpt):
+        return text  # a stand-in for a reply that knows where it stands
+    spans: dict[tuple[int, int], Piece] = {}
+    for piece in pieces_of(read):
+        for source in sources_of(piece.origin) or (piece,):
+            spans.setdefault((id(source.origin), source.start), source)
+    merged: list[Piece] = []
+    for source in spans.values():
+        last = merged[-1] if merged else None
+        if last is not None and last.origin is source.origin and last.end == source.start:
+            merged[-1] = Piece(0, last.origin, last.start, source.end)
+        else:
+            merged.append(Piece(0, source.origin, source.start, source.end))
+    own = Written(text, merged)
+    return Excerpt(text, (Piece(0, own, 0, len(text)),) if text else ())
+
+
+def sources_of(origin: str) -> tuple[Piece, ...]:
+    """Give what a text was made from, where it is a model's own words; nothing for any other text."""
+    return origin.sources if isinstance(origin, Written) else ()
+
+
 def pieces_of(text: str) -> tuple[Piece, ...]:
     """Give the pieces of a text; a plain text is one piece of itself.
 

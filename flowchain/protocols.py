@@ -27,7 +27,7 @@ the attribute. Beside those below:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,6 +60,13 @@ class Prompt:
     tokens: int
     """Length in the model's own tokens, special tokens included; the longest part, where it is read in windows."""
     ids: tuple[int, ...] | None = None
+    """Of the longest part."""
+    rows: tuple[tuple[int, ...], ...] = ()
+    """Token ids of every part in order, where it is read in several: one a label, one a window; else empty."""
+    is_additive: bool = False
+    """Is it sure to take no more tokens than its template and its documents take, each tokenised by itself?"""
+    is_strided: bool = False
+    """Does the model read texts of any length in overlapping windows, so that only what stands beside must fit?"""
 
 
 class Model(Protocol):
@@ -91,6 +98,60 @@ class HasPrompts(Protocol):
     """A model that can show what it will send, so that windows are checked and previewed exactly."""
 
     def prompt(self, request: Request[Any]) -> Prompt: ...
+
+
+_UTF8_BYTES_PER_CHARACTER = 4
+_REPLACEMENT_BYTES = 3  # U+FFFD, which stands for every byte of a token that is no valid UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What is known of a tokenizer for texts that aren't there yet; the defaults are true of any byte-level BPE."""
+
+    name: str
+    longest_token_bytes: int | None = None
+    """Most bytes of text that one token can stand for; None: not known, so replies aren't bounded for others."""
+    tokens_per_byte: int = 1
+    """Most tokens that one byte of UTF-8 can take. One, unless a normalizer lengthens the text first: 3 under NFC and
+    NFD, 11 under NFKC and NFKD, whose longest expansion is U+FDFA, from 3 bytes to 33."""
+    tokens_per_character: int = _UTF8_BYTES_PER_CHARACTER
+    """Most tokens that one code point can take. Four bytes at worst; 1 for vocabularies of characters and words."""
+    tokens_per_text: int = 1
+    """What any text may take besides: the space that SentencePiece puts in front."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        tokens: Iterable[str],
+        *,
+        tokens_per_byte: int = 1,
+        tokens_per_character: int = _UTF8_BYTES_PER_CHARACTER,
+    ) -> Vocabulary:
+        """Measure a vocabulary as its file spells it, in any of the usual spellings (``Ġ``, ``▁``, ``##``, ``<0x0A>``).
+
+        A character beyond ASCII counts as the most that it can be decoded to: itself, the byte it stands for, or the
+        replacement character. One byte more is for the space that decoding may put between words.
+
+        >>> Vocabulary.of("tiny", ["Ġthe", "e", "##ing"]).longest_token_bytes
+        7
+        """
+        longest = max((_most_bytes(token) for token in tokens), default=0)
+        return cls(name, longest + 1, tokens_per_byte, tokens_per_character)
+
+
+def _most_bytes(token: str) -> int:
+    return sum(1 if character < "\x80" else max(_REPLACEMENT_BYTES, len(character.encode())) for character in token)
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A model that says what texts can cost before they are there, so that windows are proved before a run."""
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """None: nothing certain is known of this tokenizer."""
+        ...
 
 
 @runtime_checkable

@@ -19,17 +19,18 @@ class Counting:
         self.window = window_of(model)
         self.tasks = tasks_of(model)
         self.counts: dict[str, int] = {}
-        self.texts = 0
-        """How many texts were counted; a single one was read whole."""
+        self.calls = 0
+        """How many counts were asked for; two, of a request without its text and with it, say that it is read whole."""
 
     def count(self, text: str) -> int:
         """Count a text as the model does."""
-        self.texts += 1
+        self.calls += 1
         self.counts[text] = tokens = self._model.count(text)
         return tokens
 
     def prompt(self, request: Request[Any]) -> Prompt:
         """Give the model's prompt, counted."""
+        self.calls += 1
         prompt = prompt_of(self._model, request)
         self.counts[plain_text(request)] = prompt.tokens
         return prompt
@@ -38,6 +39,6 @@ class Counting:
 def noting(work: Work, counting: Counting, model: Model, store: KeepsCounts) -> Work:
     """Let a program run, and note its counts if there was more to count than that a text fits."""
     value = yield from work
-    if counting.texts > 1:
+    if counting.calls > 2:
         store.record_counts(fingerprint_of(model), counting.counts)
     return value

@@ -15,6 +15,7 @@ from flowchain.engine.columns import FailedRow, compile_loop, run_columns
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
+from flowchain.engine.limits import check_tokens, readers_of
 from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.preview import Preview, preview
@@ -42,6 +43,7 @@ class Executor:
         self._documents = read_as_documents(plan.scope)
         self.cached = [step.node.function for step in steps_of(self.plan, "cached")]  # type: ignore[attr-defined]
         """The functions whose values a store is asked for."""
+        self._limited = readers_of(plan.scope)
         self._needs_loop = needs_loop(self.plan)
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
         self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
@@ -95,6 +97,8 @@ class Executor:
         values = clean(names, values, on_bad_text=settings.on_bad_text, on_control=settings.on_control)
         if self._documents:
             refuse_empty(self._documents, dict(zip(names, values, strict=True)))
+        if self._limited:
+            check_tokens(self.inputs.nodes, values, self._limited, self.models(settings))
         return values
 
     def prompts(self, given: Mapping[str, Any], settings: Settings) -> list[Preview]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flowchain.engine.limits import check_characters
 from flowchain.engine.plan import Plan
 from flowchain.engine.settings import SETTING_NAMES
 from flowchain.errors import MOST_TOLD, InputError, nearest, shown
@@ -22,8 +23,8 @@ class Inputs:
         self.nodes = tuple(node for node, _ in plan.inputs)
         self.names = tuple(node.name for node in self.nodes)
         self.name_set = frozenset(self.names)
-        self.validators: tuple[Callable[[Any], Any], ...] = tuple(strict_validator(node.type) for node in self.nodes)
-        self.column_validators = tuple(strict_validator(list[node.type]) for node in self.nodes)  # type: ignore[name-defined]
+        self.validators = tuple(map(_validator, self.nodes))
+        self.column_validators = tuple(map(_column_validator, self.nodes))
 
     def bind(self, given: Mapping[str, Any]) -> list[Any]:
         """Put the values in the plan's order.
@@ -63,6 +64,8 @@ class Inputs:
             except ValidationError as error:
                 where = "".join(f"[{part!r}]" for part in error.errors(include_url=False)[0]["loc"])
                 problems.append((node.name, _finding(node, where, value, _hint(value, node.type))))
+            except InputError as error:  # longer than the input declares
+                problems.append((node.name, str(error)))
             except Exception as error:
                 problems.append((node.name, _finding(node, "", value, f"{type(error).__name__}: {error}")))
         count = len(problems) + len(unknown)
@@ -78,6 +81,31 @@ class Inputs:
             told = "1 problem" if count == 1 else f"{count} problems"
             raise InputError(f"{told} with the inputs\n  {lines}", field=problems[0][0])
         return values
+
+
+def _validator(node: Input[Any]) -> Callable[[Any], Any]:
+    validate = strict_validator(node.type)
+    if node.max_chars is None:
+        return validate
+
+    def validate_length(value: Any) -> None:
+        validate(value)
+        check_characters(node, value)
+
+    return validate_length
+
+
+def _column_validator(node: Input[Any]) -> Callable[[Any], Any]:
+    validate = strict_validator(list[node.type])  # type: ignore[name-defined]
+    if node.max_chars is None:
+        return validate
+
+    def validate_lengths(values: Any) -> None:
+        validate(values)
+        for value in values:
+            check_characters(node, value)
+
+    return validate_lengths
 
 
 def _finding(node: Input[Any], where: str, value: object, hint: str) -> str:

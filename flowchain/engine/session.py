@@ -35,6 +35,7 @@ from flowchain.events import (
     RowFinished,
     RunFinished,
     RunStarted,
+    TextDropped,
     TextNoted,
     TextPiece,
 )
@@ -274,7 +275,8 @@ class Session:
         inputs = self._row_inputs[row]
         model = self._models[step]
         counting = Counting(model) if self._counts is not None and model.window is not None else None
-        site = Site(counting or model, step.name, frame.path, self.seed, self._input_names, inputs)
+        names = self._input_names
+        site = Site(counting or model, step.name, frame.path, self.seed, names, inputs, self._tell_dropped)
         work: Work = step.call(*values)(site)
         return work if counting is None or self._counts is None else noting(work, counting, model, self._counts)
 
@@ -295,6 +297,10 @@ class Session:
             self._started[key] = now
             if step.kind != "plain":
                 self.emit(NodeStarted(self.run, now, step.name, frame.path))
+
+    def _tell_dropped(self, site: Site, text: str, reason: str) -> None:
+        if self._observers:
+            self.emit(TextDropped(self.run, self.world.now(), site.node, site.item, text, reason))
 
     def _tell_sent(self, pending: Pending) -> None:
         task = pending.task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias
 
 from flowchain.errors import ChainError, FlowchainError, Problem
 from flowchain.graph.build import Scope
@@ -18,7 +18,21 @@ from flowchain.nodes.text import Input, Join, PromptTemplate
 from flowchain.nodes.types import describe, fits
 from flowchain.protocols import HasPrompts, Model, tasks_of
 
-ModelOf = Callable[[TaskNode[Any], str], Model]
+ModelOf: TypeAlias = Callable[[TaskNode[Any], str], Model]
+
+
+class Fit(Protocol):
+    """Whether the requests of a node fit the window of its model; see ``windows/bounds.py``."""
+
+    @property
+    def state(self) -> Literal["proved", "guarded", "refused"]: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def fix(self) -> str: ...
+
+
+FitOf: TypeAlias = Callable[[TaskNode[Any], Model], Fit]
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,11 @@ class Call:
     node: str
     task: str
     model: str
-    verdict: str
-    """``whole``: read at any length; ``guarded``: counted, and cut or refused, when it runs."""
+    verdict: Literal["proved", "guarded", "refused"]
+    """``proved``: fits whatever comes; ``guarded``: counted exactly when it runs, and split, shortened or refused then.
+    What is *refused*, since it can't fit, is a problem and in no report."""
     reason: str
+    """With the numbers."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +85,15 @@ class Report:
         return f"<p>{html.escape(repr(self).splitlines()[0])}</p><table>{head}{rows}</table><ul>{warnings}</ul>"
 
 
-def check(scope: Scope, chain: str, model_of: ModelOf, *, is_strict: bool) -> Report:
+def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_strict: bool) -> Report:
     """Look at every edge and every model call.
+
+    Args:
+        scope: the chain.
+        chain: its name.
+        model_of: the model of a node, by its full name.
+        fit_of: whether a node's requests fit its model.
+        is_strict: do warnings count as problems?
 
     Raises:
         ChainError: all problems at once; under ``is_strict``, warnings count as problems.
@@ -86,7 +109,7 @@ def check(scope: Scope, chain: str, model_of: ModelOf, *, is_strict: bool) -> Re
             if not fits(edge.source.value_type, edge.wanted):
                 problems.append(wiring_problem(name, node.written, edge, source))
         if isinstance(node, TaskNode):
-            found = _call(node, name, model_of)
+            found = _call(node, name, model_of, fit_of)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -101,28 +124,27 @@ def check(scope: Scope, chain: str, model_of: ModelOf, *, is_strict: bool) -> Re
     return Report(chain, inputs, describe(scope.output.value_type), tuple(edges), tuple(calls), told)
 
 
-def _call(node: TaskNode[Any], name: str, model_of: ModelOf) -> Call | Problem:
+def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> Call | Problem:
     try:
         model = model_of(node, name)
         tasks = tasks_of(model)
         can_do = node.task in tasks or (isinstance(node, Answer) and "generate" in tasks)
         if not can_do:
             return _cannot(node, name, model, tasks)
-        window: Any = model.window
+        if getattr(node, "overflow", None) == "summarize" and "summarize" not in tasks:
+            fix = "Put a Summarize with a model of its own ahead of it, or choose 'split' or 'tail'."
+            return Problem(name, "overflow", f"'summarize' by {model.name!r}, which can't", "a model that can", fix)
         asked = sample(node)
         if asked is not None and isinstance(model, HasPrompts):
             model.prompt(asked)
+        fit = fit_of(node, model)
     except FlowchainError as error:
         got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
         return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
+    if fit.state == "refused":
+        return Problem(name, "window", fit.reason, f"a request that fits {model.name!r}", fit.fix)
     note = getattr(model, "note", "")
-    also = f"; {note}" if note else ""
-    if window is None:
-        unknown = getattr(model, "window_note", None)
-        verdict, reason = ("guarded", unknown) if unknown else ("whole", "reads texts of any length")
-        return Call(name, node.task, model.name, verdict, f"{reason}{also}")
-    tokens, origin = (window, "user") if isinstance(window, int) else (window.tokens, window.origin)
-    return Call(name, node.task, model.name, "guarded", f"counted when it runs; window {tokens:,} ({origin}){also}")
+    return Call(name, node.task, model.name, fit.state, f"{fit.reason}; {note}" if note else fit.reason)
 
 
 def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str]) -> Problem:

@@ -29,7 +29,7 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
 OnEmpty = Literal["error", "skip", "pass"]
 Messages = Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)]
-Overflow = Literal["error", "summarize", "tail"]
+Overflow = Literal["error", "split", "summarize", "tail"]
 
 MOST_STOPS = 64
 MOST_LABELS = 1_000
@@ -115,6 +115,9 @@ class Classify(TaskNode[Classification]):
     """Score every label on its own, instead of sharing 1 among all."""
     hypothesis_template: str = "This example is {}."
     """How a label becomes a statement that the text may entail (Yin et al. 2019)."""
+    overflow: Overflow = "error"
+    """A text beyond the window: refuse it; ``"split"``: score each piece and combine the scores (the mean, weighted by
+    tokens; with ``multi_label`` the highest); ``"summarize"``: score its summary; ``"tail"``: drop its beginning."""
 
     def _rule_problems(self) -> list[Problem]:
         problems = []
@@ -216,7 +219,8 @@ class Generate(Sampled[Reply_co], Generic[Reply_co]):
     output_type: Annotated[type[Reply_co] | None, SkipValidation] = None
     """A pydantic model class: the reply is validated against it, and asked for again where it does not fit."""
     overflow: Overflow = "error"
-    """A prompt beyond the window: refuse it, keep its end, or put the summaries of its pieces in its place."""
+    """A prompt beyond the window: refuse it; ``"split"``: ask about each piece of its longest text, and then with the
+    replies in that text's place; ``"summarize"``: put a summary in its place; ``"tail"``: drop its beginning."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often to ask where a reply does not fit ``output_type``."""
 
@@ -249,6 +253,10 @@ class Chat(Sampled[str]):
     """The conversation; a plain text is one user message."""
     system: str | Ref[str] | None = None
     """An instruction ahead of the conversation."""
+    overflow: Overflow = "error"
+    """A conversation beyond the window: refuse it; ``"tail"``: drop its oldest messages; ``"summarize"``: put their
+    summary at the head of the first that stays; ``"split"``: answer the longest message piece by piece, and then from
+    the answers. ``system`` always stays."""
 
     def _rule_problems(self) -> list[Problem]:
         problems = super()._rule_problems()

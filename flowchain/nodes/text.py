@@ -13,7 +13,7 @@ from flowchain.errors import MOST_TOLD, Problem, shown
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.ref import Node, Ref, checked_name
 from flowchain.nodes.template import TemplateError, check_placeholders, parse
-from flowchain.nodes.types import describe
+from flowchain.nodes.types import describe, element_of, fits
 
 T = TypeVar("T")
 
@@ -55,8 +55,9 @@ class Input(Node[T], Generic[T]):
         name: the keyword of ``chain.run(name=…)``.
         type: any annotation pydantic can check; values are checked strictly, nothing is coerced.
         default: taken where the caller gives none; without it the input is required.
-        max_tokens: the longest value in tokens of whichever model reads it, so that windows can be proved.
-        max_chars: the same in characters.
+        max_tokens: the longest text in tokens of whichever model reads it, so that windows can be proved; a longer one
+            is an `InputError`. Of a list of texts, each is held to it.
+        max_chars: the same in characters (code points).
 
     >>> import flowchain as fc
     >>> fc.Input("documents", list[str])
@@ -125,6 +126,13 @@ class Input(Node[T], Generic[T]):
             except ValidationError as error:
                 fix = f"{error.errors(include_url=False)[0]['msg']}; nothing is coerced."
                 problems.append(self._problem("default", shown(self.default), describe(self.type), fix))
+        limits = {"max_tokens": self.max_tokens, "max_chars": self.max_chars}
+        element = element_of(self.type)
+        is_text = fits(str, self.type) or (element is not None and fits(str, element))
+        for limit, most in limits.items():
+            if most is not None and not is_text:
+                fix = f"Leave {limit} out: only the length of texts can be limited."
+                problems.append(self._problem(limit, f"{most:,} for {describe(self.type)}", "str or list[str]", fix))
         if self.name in RESERVED_INPUT_NAMES:
             fix = f"{self.name!r} is a setting of run(); choose another name."
             problems.append(self._problem("name", self.name, "a name of its own", fix))

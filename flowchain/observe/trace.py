@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import shown
-from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted, TextNoted
+from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted, TextDropped, TextNoted
 from flowchain.excerpt import Piece, pieces_of
 from flowchain.nodes.ref import Ref
 from flowchain.observe.difference import Difference, difference
@@ -84,6 +84,8 @@ class Run(Generic[T_co]):
     """Time of each node by its full name, summed over the items of maps around it."""
     notes: tuple[TextNoted, ...] = ()
     """What was found in the inputs' texts, and kept, stripped or replaced."""
+    drops: tuple[TextDropped, ...] = ()
+    """What was left out on purpose: node, text, reason."""
     difference: Difference | None = None
     """Of an edited run: what became of the one it was made from."""
     _again: Callable[[Run[Any], Any, Any], Run[Any]] | None = field(default=None, repr=False)
@@ -128,7 +130,8 @@ class Run(Generic[T_co]):
         """Which part of which input text was read by which node; sums to every text's length."""
         documents = dict(_documents(self.inputs))
         readings = [(exchange.node, _read_by(exchange.request)) for exchange in self.requests]
-        return cover(documents, readings)
+        drops = [(f"{drop.node}: {drop.reason}", pieces_of(drop.text)) for drop in self.drops]
+        return cover(documents, readings, drops)
 
     def save_html(self, path: str | PathLike[str]) -> None:
         """Write the run as one static page: no script, nothing loaded from elsewhere, every text escaped."""
@@ -172,7 +175,10 @@ def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, str):
             yield name, value
         elif isinstance(value, (list, tuple)):
-            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value) if isinstance(item, str))
+            for index, item in enumerate(value):
+                text = getattr(item, "content", item)  # of a message
+                if isinstance(text, str):
+                    yield f"{name}[{index}]", text
 
 
 def _read_by(request: Request[Any]) -> list[Piece]:
@@ -202,6 +208,7 @@ class Recorder:
         self._exchanges: dict[int, Exchange] = {}
         self._sent: dict[int, float] = {}
         self._notes: list[TextNoted] = []
+        self._drops: list[TextDropped] = []
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, NodeFinished):
@@ -222,6 +229,8 @@ class Recorder:
         elif isinstance(event, TextNoted):
             self._notes.append(event)
             self._inputs = {**self._inputs, event.input: event.value}
+        elif isinstance(event, TextDropped):
+            self._drops.append(event)
         elif isinstance(event, RunStarted):
             self._id, self._start, self._seed = event.run, event.at_s, event.seed
         elif isinstance(event, RunFinished):
@@ -244,5 +253,6 @@ class Recorder:
             seconds=self._end - self._start,
             node_seconds=self._seconds,
             notes=tuple(self._notes),
+            drops=tuple(self._drops),
             _again=again,
         )

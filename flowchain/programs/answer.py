@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flowchain.excerpt import Excerpt, concatenate, cut
+from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.nodes.template import render
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import locate, must_shrink, refuse_empty
 from flowchain.programs.room import room_for
 from flowchain.protocols import tasks_of
 from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest
-from flowchain.windows.split import split
 
 
 def answer(
@@ -25,6 +24,8 @@ def answer(
             refuse_empty(site, "context", document, item=None if isinstance(context, str) else index)
     if not any(document.strip() for document in documents):
         if on_empty != "error":
+            for document in documents:
+                site.drop(document, "on_empty='skip'")
             return AnswerSpan(text="", score=0.0, evidence="", source=None)
         refuse_empty(site, "context", "")
     if "answer" in tasks_of(site.model):
@@ -68,7 +69,8 @@ Answer:"""
 def _by_notes(site: Site, question: str, documents: tuple[str, ...], max_tokens: int) -> Program[AnswerSpan]:
     """Ask a generating model: at once where all fits, else for notes on each piece, and then from the notes.
 
-    Every level is shorter than the one before, or the node fails with the numbers.
+    Every level is shorter than the one before, or the node fails with the numbers. An answer whose words stand once in
+    what was read at last has its place there, or that of what these notes were made from.
     """
 
     def request(template: str) -> Callable[[str], GenerateRequest]:
@@ -79,18 +81,22 @@ def _by_notes(site: Site, question: str, documents: tuple[str, ...], max_tokens:
     text: str = concatenate(_apart(documents))
     while True:
         room = room_for(site.model, request(_FINAL), max_tokens)
-        if room is None or site.model.count(text) <= room:
+        if room is None or room.holds(text):
             final = yield from ask(request(_FINAL)(text))
             found = final.text.strip()
-            return AnswerSpan(text=found, score=1.0 if found else 0.0, evidence="", source=None)
+            at = text.find(found)
+            is_quoted = bool(found) and at >= 0 and text.find(found, at + 1) < 0
+            source = locate(text, at, at + len(found), 0, site.inputs()) if is_quoted else None
+            return AnswerSpan(text=found, score=1.0 if found else 0.0, evidence="", source=source)
         note_room = room_for(site.model, request(_NOTE), max_tokens)
         assert note_room is not None  # the model has a window, as the first request showed
-        pieces = [cut(text, start, end) for start, end in split(text, note_room, site.model.count)]
+        pieces = note_room.pieces(text)
         notes = yield from ask_all([request(_NOTE)(piece) for piece in pieces])
-        kept = [note.text.strip() for note in notes if note.text.strip() not in ("", _NOTHING)]
+        told = [(note.text.strip(), piece) for note, piece in zip(notes, pieces, strict=True)]
+        kept = [written(note, piece) for note, piece in told if note not in ("", _NOTHING)]
         if not kept:
             return AnswerSpan(text="", score=0.0, evidence="", source=None)
-        text = must_shrink(site, text, concatenate(_apart(kept)), len(pieces))
+        text = must_shrink(site, text, concatenate(_apart(kept)), len(pieces), room.count)
 
 
 def _apart(texts: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -29,6 +29,10 @@ def ask_all(requests: Sequence[Request[R]]) -> Program[list[R]]:
     return replies
 
 
+def _unnoted(site: Site, text: str, reason: str) -> None:
+    """Nobody keeps a ledger."""
+
+
 class Site(NamedTuple):
     """Where a program runs: which model it may ask, and where it stands in the run."""
 
@@ -39,6 +43,13 @@ class Site(NamedTuple):
     run_seed: int
     input_names: tuple[str, ...] = ()
     input_values: Sequence[Any] = ()
+    on_drop: Callable[[Site, str, str], None] = _unnoted
+    """Told of each text that is left out."""
+
+    def drop(self, text: str, reason: str) -> None:
+        """Declare for the ledger that a text is left out on purpose, and why."""
+        if text:
+            self.on_drop(self, text, reason)
 
     def inputs(self) -> dict[str, Any]:
         """Give the row's inputs, by name: where the origins of texts are found."""

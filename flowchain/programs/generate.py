@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from flowchain.errors import ModelError, shown
-from flowchain.excerpt import Excerpt, concatenate
+from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask
-from flowchain.programs.overflow import shortened
+from flowchain.programs.conversation import fitted_turns, message
+from flowchain.programs.overflow import fitted
 from flowchain.programs.reading import refuse_empty
 from flowchain.records import ChatRequest, GenerateRequest, Message, Sampling
 
@@ -32,25 +33,29 @@ def generate(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     schema = None if output_type is None else _schema(output_type)
     # Part of every request of a typed reply, so that it is counted where a prompt is shortened to its room.
-    instruction = "" if schema is None else f"{_INSTRUCTION}{schema}\n"
+    instruction = instruction_of(output_type)
 
-    def request(text: str, added: str = "") -> GenerateRequest:
+    def request(text: str, tokens: int | None = None, added: str = "") -> GenerateRequest:
         return GenerateRequest(
             prompt=concatenate([text, Excerpt(instruction), added]) if instruction else text,
-            max_tokens=max_tokens,
+            max_tokens=max_tokens if tokens is None else tokens,
             stop=stops,
             sampling=_sampling(site, **sampling),
             schema=schema,
         )
 
-    fitting = yield from shortened(site, prompt, request, max_tokens, overflow)
+    fitting = yield from fitted(site, prompt, request, max_tokens, overflow)
     if output_type is None:
         reply = yield from ask(request(fitting))
-        return reply.text
+        return written(reply.text, fitting)
     return (yield from _typed(site, fitting, request, output_type, attempts))
 
 
-_INSTRUCTION = "\n\nReply with one JSON object and nothing else. JSON Schema:\n"
+def instruction_of(output_type: type[BaseModel] | None) -> str:
+    """Give what a prompt for a typed reply ends with; empty for free text."""
+    if output_type is None:
+        return ""
+    return f"\n\nReply with one JSON object and nothing else. JSON Schema:\n{_schema(output_type)}\n"
 
 
 def _typed(
@@ -58,7 +63,7 @@ def _typed(
 ) -> Program[BaseModel]:
     problem = last = added = ""
     for _ in range(attempts):
-        reply = yield from ask(request(prompt, added))
+        reply = yield from ask(request(prompt, None, added))
         last = reply.text
         try:
             return output_type.model_validate_json(last)
@@ -91,18 +96,26 @@ def chat(
     system: str | None,
     stop: str | Sequence[str],
     max_tokens: int,
+    overflow: str,
     **sampling: Any,
 ) -> Program[str]:
     """Reply to a conversation."""
-    turns = [Message(role="user", content=messages)] if isinstance(messages, str) else list(messages)
+    turns = [message("user", messages)] if isinstance(messages, str) else list(messages)
     if not turns:
         refuse_empty(site, "messages", "")
-    opening = [Message(role="system", content=system)] if system is not None else []
+    opening = [message("system", system)] if system is not None else []
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    request = ChatRequest(
-        messages=(*opening, *turns), max_tokens=max_tokens, stop=stops, sampling=_sampling(site, **sampling)
-    )
-    reply = yield from ask(request)
+
+    def request(turns: Sequence[Message], tokens: int | None = None) -> ChatRequest:
+        return ChatRequest(
+            messages=(*opening, *turns),
+            max_tokens=max_tokens if tokens is None else tokens,
+            stop=stops,
+            sampling=_sampling(site, **sampling),
+        )
+
+    fitting = yield from fitted_turns(site, turns, request, max_tokens, overflow)
+    reply = yield from ask(request(fitting))
     return reply.text
 
 
@@ -130,7 +143,7 @@ def few_shot(
         sampling=_sampling(site, **sampling),
     )
     reply = yield from ask(request)
-    return reply.text.strip()
+    return written(reply.text.strip(), request.prompt)
 
 
 def _sampling(

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowchain.errors import InputError, ModelError
-from flowchain.excerpt import Excerpt, Piece, pieces_of
+from flowchain.excerpt import Excerpt, Piece, Written, pieces_of, sources_of
 from flowchain.programs.ask import Site
 from flowchain.records import Quote, Source
+from flowchain.windows.split import Counter
 
 
 def refuse_empty(site: Site, field: str, text: str, *, item: int | None = None) -> None:
@@ -31,13 +32,20 @@ def refuse_empty(site: Site, field: str, text: str, *, item: int | None = None) 
         )
 
 
-def must_shrink(site: Site, text: str, shorter: str, pieces: int) -> str:
+def must_shrink(site: Site, text: str, shorter: str, pieces: int, count: Counter) -> str:
     """Give the shorter text, or refuse: reading in pieces whose results don't shrink would go on for ever.
+
+    Args:
+        site: where the program runs.
+        text: what was read.
+        shorter: what came of it.
+        pieces: of how many pieces.
+        count: counts the tokens of either.
 
     Raises:
         ModelError: with the tokens before and after.
     """
-    before, after = site.model.count(text), site.model.count(shorter)
+    before, after = count(text), count(shorter)
     if after < before:
         return shorter
     fix = "Lower max_tokens, or take a model with a larger window."
@@ -79,8 +87,9 @@ def locate(text: str, start: int, end: int, given: int, inputs: Mapping[str, Any
         inputs: the row's inputs by name; origins are found among them by identity.
 
     Returns:
-        The document's number in the list it came from, and the span in it; None where the span crosses from one quote
-        into the next, so that it stands in no document as a whole.
+        The document's number in the list it came from, and the span in it. Within a model's own words: the part of the
+        document that these were made from, of several the one that holds the span's words. None where the span crosses
+        from one quote into the next, or its words were made from several documents.
     """
     if not isinstance(text, Excerpt):
         return Source(document=given, start=start, end=end)
@@ -89,7 +98,20 @@ def locate(text: str, start: int, end: int, given: int, inputs: Mapping[str, Any
         # Words of a template or of a model, or a span over two quotes: it stands in the given text alone.
         is_crossing = any(found.at < end and start < found.at + found.end - found.start for found in text.pieces)
         return None if is_crossing else Source(document=given, start=start, end=end)
+    if isinstance(piece.origin, Written):
+        return _made_from(piece.origin, text[start:end], given, inputs)
     return Source(document=_number_of(piece.origin, given, inputs), start=piece.start, end=piece.end)
+
+
+def _made_from(origin: Written, span: str, given: int, inputs: Mapping[str, Any]) -> Source | None:
+    sources = sources_of(origin)
+    holding = [source for source in sources if span in source.origin[source.start : source.end]]
+    if len(holding) == 1:
+        sources = (holding[0],)
+    if not sources or any(source.origin is not sources[0].origin for source in sources):
+        return None
+    start, end = min(source.start for source in sources), max(source.end for source in sources)
+    return Source(document=_number_of(sources[0].origin, given, inputs), start=start, end=end)
 
 
 def _number_of(origin: str, given: int, inputs: Mapping[str, Any]) -> int:

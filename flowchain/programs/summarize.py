@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from flowchain.excerpt import Excerpt, concatenate, cut
+from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import must_shrink, quoted, refuse_empty
 from flowchain.programs.room import room_for
 from flowchain.records import SummarizeRequest, SummaryReply
-from flowchain.windows.split import split
 
 
 def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_empty: str) -> Program[str]:
@@ -18,6 +17,7 @@ def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_e
     writes more than it was asked for and nothing shrinks, the node fails with the numbers; it would go on for ever.
     """
     if on_empty != "error" and not text.strip():
+        site.drop(text, f"on_empty={on_empty!r}")
         return text if on_empty == "pass" else ""
     refuse_empty(site, "text", text)
 
@@ -25,28 +25,23 @@ def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_e
         return SummarizeRequest(text=piece, focus=focus, max_tokens=tokens)
 
     room = room_for(site.model, request, max_tokens)
-    while room is not None and site.model.count(text) > room:
-        pieces = [cut(text, start, end) for start, end in split(text, room, site.model.count)]
-        tokens = max(1, min(max_tokens, room // 2 - _SEPARATOR_TOKENS))
+    while room is not None and not room.holds(text):
+        pieces = room.pieces(text)
+        tokens = max(1, min(max_tokens, room.tokens // 2 - SEPARATOR_TOKENS))
         replies = yield from ask_all([request(piece, tokens) for piece in pieces])
         shorter = concatenate(_joined([_excerpt(piece, reply) for piece, reply in zip(pieces, replies, strict=True)]))
-        text = must_shrink(site, text, shorter, len(pieces))
+        text = must_shrink(site, text, shorter, len(pieces), room.count)
     reply = yield from ask(request(text))
     return _excerpt(text, reply)
 
 
-_SEPARATOR_TOKENS = 2  # what the empty line between two summaries costs at most, in common tokenizers
+SEPARATOR_TOKENS = 2  # what the empty line between two summaries costs at most, in common tokenizers
 
 
-def _excerpt(piece: str, reply: SummaryReply) -> str:
-    return reply.text if reply.quotes is None else quoted(reply.text, piece, reply.quotes)
+def _excerpt(piece: str, reply: SummaryReply) -> Excerpt:
+    return written(reply.text, piece) if reply.quotes is None else quoted(reply.text, piece, reply.quotes)
 
 
-def _joined(parts: list[str]) -> list[str]:
+def _joined(parts: list[Excerpt]) -> list[Excerpt]:
     between = Excerpt("\n\n")
-    joined: list[str] = []
-    for part in parts:
-        # A summary in the model's own words has no place in the document: text without pieces.
-        own = part if isinstance(part, Excerpt) else Excerpt(part)
-        joined += [between, own] if joined else [own]
-    return joined
+    return [part for text in parts for part in (between, text)][1:]

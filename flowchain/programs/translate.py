@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flowchain.errors import ModelError
-from flowchain.excerpt import cut
+from flowchain.excerpt import Excerpt, concatenate, cut, written
 from flowchain.programs.ask import Program, Site, ask_all
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.room import room_for
 from flowchain.records import TextReply, TranslateRequest
-from flowchain.windows.split import split
+from flowchain.windows.split import Counter, split
 
 
 def translate(site: Site, *, text: str, source: str, target: str, max_tokens: int) -> Program[str]:
@@ -22,7 +22,11 @@ def translate(site: Site, *, text: str, source: str, target: str, max_tokens: in
         return TranslateRequest(text=piece, source=source, target=target, max_tokens=max_tokens)
 
     room = room_for(site.model, request, max_tokens)
-    pieces = _pieces(site, text, max_tokens if room is None else min(room, max_tokens))
+    count = site.model.count if room is None else room.count
+    pieces = _pieces(text, max_tokens if room is None else min(room.tokens, max_tokens), count)
+    for piece in pieces:
+        if not piece.strip():
+            site.drop(piece, "nothing to translate")
     replies: dict[str, TextReply] = {}
     while unread := [piece for piece in dict.fromkeys(pieces) if piece.strip() and piece not in replies]:
         found = yield from ask_all([request(piece) for piece in unread])
@@ -30,19 +34,21 @@ def translate(site: Site, *, text: str, source: str, target: str, max_tokens: in
         halved: list[str] = []
         for piece in pieces:
             is_cut = piece in replies and replies[piece].finish_reason == "length"
-            halved += _halves(site, piece, max_tokens) if is_cut else [piece]
+            halved += _halves(site, piece, max_tokens, count) if is_cut else [piece]
         pieces = halved
-    return " ".join(replies[piece].text.strip() for piece in pieces if piece in replies)
+    between = Excerpt(" ")
+    made = [written(replies[piece].text.strip(), piece) for piece in pieces if piece in replies]
+    return concatenate([part for text in made for part in (between, text)][1:])
 
 
-def _pieces(site: Site, text: str, most: int) -> list[str]:
-    if site.model.count(text) <= most:
+def _pieces(text: str, most: int, count: Counter) -> list[str]:
+    if count(text) <= most:
         return [text]
-    return [cut(text, start, end) for start, end in split(text, most, site.model.count)]
+    return [cut(text, start, end) for start, end in split(text, most, count)]
 
 
-def _halves(site: Site, piece: str, max_tokens: int) -> list[str]:
-    tokens = site.model.count(piece)
+def _halves(site: Site, piece: str, max_tokens: int, count: Counter) -> list[str]:
+    tokens = count(piece)
     if tokens < 2:
         fix = "Raise max_tokens."
         raise ModelError(
@@ -53,4 +59,4 @@ def _halves(site: Site, piece: str, max_tokens: int) -> list[str]:
             wanted=f"at most {max_tokens:,}",
             fix=fix,
         )
-    return _pieces(site, piece, tokens // 2)
+    return _pieces(piece, tokens // 2, count)

@@ -22,46 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from flowchain.protocols import Window
-
-_UTF8_BYTES_PER_CHARACTER = 4
-_REPLACEMENT_BYTES = 3  # U+FFFD, which stands for every byte of a token that is no valid UTF-8
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What is known of a tokenizer for texts that aren't there yet; the defaults are true of any byte-level BPE."""
-
-    name: str
-    longest_token_bytes: int | None = None
-    """Most bytes of text that one token can stand for; None: not known, so replies aren't bounded for others."""
-    tokens_per_byte: int = 1
-    """Most tokens that one byte of UTF-8 can take. One, unless a normalizer lengthens the text first: 2 under NFD,
-    11 under NFKC and NFKD, whose longest expansion is U+FDFA, from 3 bytes to 33."""
-    tokens_per_character: int = _UTF8_BYTES_PER_CHARACTER
-    """Most tokens that one code point can take. Four bytes at worst; 1 for vocabularies of characters and words."""
-    tokens_per_text: int = 1
-    """What any text may take besides: the space that SentencePiece puts in front."""
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        tokens: Iterable[str],
-        *,
-        tokens_per_byte: int = 1,
-        tokens_per_character: int = _UTF8_BYTES_PER_CHARACTER,
-    ) -> Vocabulary:
-        """Measure a vocabulary as its file spells it, in any of the usual spellings (``Ġ``, ``▁``, ``##``, ``<0x0A>``).
-
-        A character beyond ASCII counts as the most that it can be decoded to: itself, the byte it stands for, or the
-        replacement character. One byte more is for the space that decoding may put between words.
-
-        >>> Vocabulary.of("tiny", ["Ġthe", "e", "##ing"]).longest_token_bytes
-        7
-        """
-        longest = max((_most_bytes(token) for token in tokens), default=0)
-        return cls(name, longest + 1, tokens_per_byte, tokens_per_character)
+from flowchain.protocols import Vocabulary, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +167,13 @@ def judge(
     sum_of = f"window {window.tokens:,} ({window.origin})"
     if reserve:
         sum_of += f" - {reserve:,} for the reply"
-    if fixed.tokens is None:
-        return Verdict("guarded", None, f"{sum_of}; its fixed part takes {fixed}: {_at_run_time(guard)}")
-    room = window.tokens - reserve - fixed.tokens
     most_room = window.tokens - reserve - fixed.least
-    sum_of += f" - {fixed} leaves {room:,}"
-    if most_room < 0 or (most_room == 0 and text.tokens != 0):
+    is_full = most_room < 0 or (most_room == 0 and text.tokens != 0)
+    if fixed.tokens is None and not is_full:
+        return Verdict("guarded", None, f"{sum_of}; its fixed part takes {fixed}: {_at_run_time(guard)}")
+    room = most_room if fixed.tokens is None else window.tokens - reserve - fixed.tokens
+    sum_of += f" - {fixed if fixed.tokens is not None else f'at least {fixed.least:,} of its own'} leaves {room:,}"
+    if is_full:
         fix = "Shorten the template"
         if reserve:
             fix += f", lower max_tokens by {min(reserve, 1 - most_room):,} or more"
@@ -229,6 +191,3 @@ def judge(
 def _at_run_time(guard: str | None) -> str:
     return f"counted exactly at run time, {guard or 'an error'} if it does not fit"
 
-
-def _most_bytes(token: str) -> int:
-    return sum(1 if character < "\x80" else max(_REPLACEMENT_BYTES, len(character.encode())) for character in token)

@@ -82,5 +82,6 @@ def test_what_is_not_known_runs_no_function_and_shows_every_way() -> None:
     ]
     loop = fc.Repeat(TEXT, lambda text: fc.Generate(prompt=text, max_tokens=5, model=model), max_steps=9)
     assert [preview.text for preview in fc.Chain(loop).prompts(text="once")] == ["once"]
-    split = fc.Each(fc.Split(text=written, separator=";"), lambda text: fc.Generate(prompt=text, model=model))
+    parts = fc.Split(text=written, separator=";")
+    split = fc.Each(parts, lambda text: fc.Generate(prompt=text, max_tokens=5, model=model))
     assert next(preview.is_exact for preview in fc.Chain(split).prompts(text="x"))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.excerpt import Excerpt
-from flowchain.records import SummaryReply
+from flowchain.excerpt import Excerpt, Piece, sources_of
+from flowchain.records import AnswerReply, SummaryReply
 from flowchain.testing import FakeModel
 from tests.programs.drawn import TEXT, texts, value_of
 
@@ -84,9 +84,40 @@ def test_nothing_is_asked_about_nothing(empty: str) -> None:
     assert model.batches == []
 
 
-def test_what_a_model_says_in_its_own_words_has_no_place() -> None:
+def test_what_a_model_says_in_its_own_words_was_made_from_all_it_read() -> None:
     own = FakeModel(window=8, summarize=lambda request: "own words")
     text = " ".join(f"word{number}." for number in range(20))
     summary = value_of(fc.Summarize(text=TEXT, max_tokens=2, model=own), text=text)
     assert summary == "own words"
-    assert not isinstance(summary, Excerpt)
+    (piece,) = summary.pieces
+    assert sources_of(piece.origin) == (Piece(0, text, 0, len(text)),)
+
+
+@given(st.integers(1, 9), st.integers(0, 8), st.booleans())
+def test_an_answer_over_own_words_stands_where_these_were_made_from(pieces: int, at: int, is_joined: bool) -> None:
+    at %= pieces
+    text = "\n".join(f"{number} one two three four." for number in range(pieces))
+    own = FakeModel(window=8, summarize=lambda request: f"told{request.text.split()[0]}")
+    notes = fc.Each(fc.Split(text=TEXT, separator="\n"), lambda part: fc.Summarize(text=part, max_tokens=2, model=own))
+    reader = FakeModel(answer=lambda request: spot(request.documents, f"told{at}"))
+    node = fc.Answer(question="?", context=fc.Join(texts=notes) if is_joined else notes, model=reader)
+    span = value_of(node, text=text)
+    assert span.text == f"told{at}"
+    assert text[span.source.start : span.source.end] == f"{at} one two three four."
+    assert span.source.document == 0
+
+
+def test_words_made_from_several_documents_stand_in_none() -> None:
+    own = FakeModel(summarize=lambda request: "told")
+    summary = fc.Summarize(text=fc.Join(texts=[TEXT, fc.Input("other", str)]), model=own)
+    reader = FakeModel(answer=lambda request: spot(request.documents, "told"))
+    node = fc.Answer(question="?", context=summary, model=reader)
+    assert value_of(node, text="one", other="two").source is None
+    # … unless the words stand in one of them.
+    assert value_of(node, text="one", other="he told two").source == fc.Source(document=0, start=0, end=11)
+
+
+def spot(documents: tuple[str, ...], word: str) -> AnswerReply:
+    (index,) = [index for index, text in enumerate(documents) if word in text.split()]
+    start = documents[index].index(word)
+    return AnswerReply(text=word, score=1.0, document=index, start=start, end=start + len(word))

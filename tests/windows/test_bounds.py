@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from flowchain.protocols import Window
-from flowchain.windows.bounds import Bound, Vocabulary, counted, declared, joined, judge, reply
+from flowchain.protocols import Vocabulary, Window
+from flowchain.windows.bounds import Bound, counted, declared, joined, judge, reply
 
 # Small, so that the edges are met.
 TOKENS = st.integers(0, 6)

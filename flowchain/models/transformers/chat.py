@@ -24,7 +24,7 @@ def chat(
     """
     orders = [
         Order(
-            prompt=render(model.tokenizing(), model.config, request).ids,
+            prompt=render(model.tokenizing(), model.config, request, model.window).ids,
             max_tokens=request.max_tokens,
             stop=request.stop,
             sampling=request.sampling,

@@ -10,6 +10,9 @@ A text is tokenised whole, so that words at a seam between template and document
 tokenizer's ``split_special_tokens`` keeps it from looking for special tokens. That is not enough for the vocabularies
 in which special tokens are ordinary entries (T5's ``</s>``, also where normalisation makes one of a full-width
 ``＜/s＞``): where one comes out nevertheless, the text is cut inside of it and the parts are tokenised apart.
+
+A whole may take more tokens than its parts, by a few at a seam. Where that would be too many for the window, the parts
+are tokenised each by itself (``is_apart``), so that bounds of parts, added up, bound what is sent.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from flowchain.errors import ModelError
-from flowchain.excerpt import pieces_of
+from flowchain.excerpt import Excerpt, pieces_of
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Tokenizing
@@ -47,12 +50,17 @@ class _Specials:
 _specials: WeakKeyDictionary[Tokenizing, _Specials] = WeakKeyDictionary()
 
 
-def encode(tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True) -> list[int]:
-    """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``)."""
+def encode(
+    tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True, is_apart: bool = False
+) -> list[int]:
+    """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``).
+
+    ``is_apart``: template and documents each by itself, as a bound of their sum needs it, not as one text.
+    """
     # Late, since a frame is learned from a tokenizer's calls and this file is what makes them.
     from flowchain.models.transformers.frame import frame_of
 
-    ids = _inner(tokenizing, text)
+    ids = _by_parts(tokenizing, text) if is_apart else _inner(tokenizing, text)
     return frame_of(tokenizing, pair=False).row(ids).ids if add_special_tokens else ids
 
 
@@ -111,6 +119,17 @@ def _inner(tokenizing: Tokenizing, text: str) -> list[int]:
             ids += _call(tokenizing.tokenizer, [text[start:end]], split=False)[0].ids
             at = end
         return ids + tokenise(tokenizing, [text[at:]])[0].ids
+
+
+def _by_parts(tokenizing: Tokenizing, text: str) -> list[int]:
+    ids: list[int] = []
+    at = 0
+    for piece in pieces_of(text):
+        end = piece.at + piece.end - piece.start
+        ids += _inner(tokenizing, Excerpt(text[at : piece.at]))
+        ids += tokenise(tokenizing, [text[piece.at : end]])[0].ids
+        at = end
+    return ids + _inner(tokenizing, Excerpt(text[at:]))
 
 
 def _written_by_template(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:

@@ -51,7 +51,7 @@ def generate(
     """
     orders = [
         Order(
-            prompt=render(model.tokenizing(), model.config, request).ids,
+            prompt=render(model.tokenizing(), model.config, request, model.window).ids,
             max_tokens=request.max_tokens,
             stop=request.stop,
             sampling=request.sampling,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import MissingExtraError, ModelError, shown
 from flowchain.models.transformers.spec import Spec
-from flowchain.protocols import Prompt, Watch, Window
+from flowchain.protocols import Prompt, Vocabulary, Watch, Window
 from flowchain.records import (
     AnswerReply,
     AnswerRequest,
@@ -136,6 +136,13 @@ class TransformersModel:
             known = self._known["tokenizing"] = self._loading().load_tokenizer(self._spec)
         assert known is not None
         return known
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What a text can cost at most before it is there; None for kinds of tokenizers that aren't known."""
+        from flowchain.models.transformers.vocabulary import vocabulary_of
+
+        return vocabulary_of(self.tokenizing(), self.name)
 
     def count(self, text: str) -> int:
         """Count a text in the model's tokens, without special tokens; special tokens written in it count as text."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def prompt(model: TransformersModel, request: Request[Any]) -> Prompt:
     """Give a request's text and ids; where it becomes several rows (labels, windows), the longest of them."""
     rows: list[Framed]
+    is_strided = isinstance(request, (AnswerRequest, ExtractRequest))
     if isinstance(request, ClassifyRequest):
         rows = sequence_labels.rows_of(model, [request])[0]
     elif isinstance(request, AnswerRequest):
@@ -28,12 +29,13 @@ def prompt(model: TransformersModel, request: Request[Any]) -> Prompt:
     elif isinstance(request, EmbedRequest):
         rows = embedding.rows_of(model, [request])
     else:
-        rendered = render(model.tokenizing(), model.config, request)
-        return Prompt(text=rendered.text, tokens=len(rendered.ids), ids=rendered.ids)
+        rendered = render(model.tokenizing(), model.config, request, model.window)
+        return Prompt(rendered.text, len(rendered.ids), rendered.ids, is_additive=rendered.is_additive)
     longest = max(rows, key=len, default=None)
     if longest is None:
-        return Prompt(text="", tokens=0, ids=())
+        return Prompt(text="", tokens=0, ids=(), is_strided=is_strided)
     tokenizing = model.tokenizing()
     with tokenizing.lock:
         text = tokenizing.tokenizer.decode(longest.ids, clean_up_tokenization_spaces=False)
-    return Prompt(text=str(text), tokens=len(longest), ids=tuple(longest.ids))
+    ids = tuple(tuple(row.ids) for row in rows)
+    return Prompt(str(text), len(longest), tuple(longest.ids), ids, is_additive=True, is_strided=is_strided)

@@ -21,7 +21,7 @@ def summarize(
     """Shorten each text, in the model's own words (``quotes`` is None). Raises `ModelError` as `generate` does."""
     orders = [
         Order(
-            prompt=render(model.tokenizing(), model.config, request).ids,
+            prompt=render(model.tokenizing(), model.config, request, model.window).ids,
             max_tokens=request.max_tokens,
             is_trimmed=True,
         )
@@ -44,7 +44,7 @@ def translate(
     """Translate each text. Raises `ModelError` for a language that the model doesn't know, and as `generate` does."""
     orders = []
     for request in requests:
-        rendered = render(model.tokenizing(), model.config, request)
+        rendered = render(model.tokenizing(), model.config, request, model.window)
         orders.append(
             Order(
                 prompt=rendered.ids,
