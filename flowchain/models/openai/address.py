@@ -38,6 +38,8 @@ def checked(base_url: str, *, allow_http: bool) -> str:
     try:
         parts = urlsplit(base_url)
         host, _ = (parts.hostname or "").rstrip("."), parts.port
+        if _literal(host) is None:
+            host.encode("idna")  # refuses labels that are empty or too long, which no resolver takes
     except ValueError as error:
         raise _refused(f"an address that can't be read: {error}", "https://host/v1") from None
     if parts.username is not None or parts.password is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -227,12 +228,7 @@ class OpenAIModel:
 
         async def one(request: TranslateRequest, index: int, watch: Watch | None) -> TextReply:
             reply = await self._text(request, index, watch)
-            return TextReply(
-                text=reply.text.strip(),
-                finish_reason=reply.finish_reason,
-                prompt_tokens=reply.prompt_tokens,
-                reply_tokens=reply.reply_tokens,
-            )
+            return replace(reply, text=reply.text.strip())
 
         return await self._each(requests, one, watch)
 

@@ -23,15 +23,18 @@ async def vectors(
     count: Callable[[str], int],
 ) -> list[VectorReply | Exception]:
     """Ask for all vectors in one call, and in halves where the server objects to a request."""
+    is_sent = False
     try:
         path, body = embed_body(profile, requests)
         counted = f"{max(count(request.text) for request in requests):,} for the longest text"
+        is_sent = True
         read = await connection.ask(
             path, body, lambda: VectorReader(connection.failures, served, len(requests)), counted=counted
         )
     except ModelError as error:
-        is_one = not isinstance(error, ServerError) or error.status in _THE_REQUESTS_OWN
-        if len(requests) > 1 and is_one:
+        # One of them is at fault where it can't be written, or the server objects to what it was sent.
+        is_ones = not is_sent or (isinstance(error, ServerError) and error.status in _THE_REQUESTS_OWN)
+        if len(requests) > 1 and is_ones:
             middle = len(requests) // 2
             first = await vectors(profile, connection, served, requests[:middle], count)
             return first + await vectors(profile, connection, served, requests[middle:], count)

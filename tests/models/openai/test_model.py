@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,6 +209,14 @@ def test_texts_are_embedded_together_and_one_that_is_refused_costs_itself_alone(
     assert single.prompt_tokens == 5
 
 
+def test_texts_that_another_model_embedded_are_not_asked_for_one_by_one() -> None:
+    data = [{"index": index, "embedding": [1.0]} for index in range(8)]
+    with serving(lambda call: said({"model": "cheaper", "data": data})) as server:
+        found = asyncio.run(model_at(server).embed([EmbedRequest(text=f"{number}") for number in range(8)]))
+        assert all("answered as 'cheaper'" in str(error) for error in found)
+        assert len(server.calls) == 1
+
+
 # ── how many at once ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -260,6 +269,17 @@ def test_the_limit_is_the_servers_whoever_asks() -> None:
         )
         chain.run(texts=[str(number) for number in range(20)])
         assert (len(server.calls), server.most_in_flight) == (40, 2)
+
+
+def test_every_reply_is_kept_and_none_is_asked_for_twice(tmp_path: Path) -> None:
+    """Eight workers write into one store; another run reads it all back."""
+    rows = [{"text": f"{number}"} for number in range(100)]
+    with serving(lambda call: streamed("seen ", call.prompt)) as server, fc.Store(tmp_path / "replies.flow") as store:
+        chain = fc.Chain(fc.Generate(prompt=TEXT, model=model_at(server, max_in_flight=8)))
+        expected = [f"seen {row['text']}" for row in rows]
+        assert chain.batch(rows, store=store) == expected
+        assert chain.batch(rows, store=store) == expected
+        assert len(server.calls) == len(rows)
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────
