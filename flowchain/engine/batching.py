@@ -189,10 +189,14 @@ def answer_batch(
         error = _try(call, requests, batch, outcomes)
         if error is None:
             continue
+        if _is_out_of_memory(error):
+            # Its traceback holds the frames of the call, and so the memory that the next one needs.
+            error.__traceback__ = None
         if _is_out_of_memory(error) and len(batch) > 1:
             on_halved(len(batch))
-            middle = len(batch) // 2
-            batches += [batch[middle:], batch[:middle]]
+            half = (len(batch) + 1) // 2
+            # What waits is cut as well, or each part of it would only meet the same limit.
+            batches = [some[at : at + half] for some in (*batches, batch) for at in reversed(range(0, len(some), half))]
         elif len(batch) == 1 or is_whole(error):
             for index in batch:
                 outcomes[index] = (None, error)
