@@ -87,7 +87,16 @@ def main() -> None:
             figures["workloads"].append(measured(workload, systems))
             print(line(figures, -1), flush=True)
     if options.write:
-        FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        FIGURES.write_text(json.dumps(with_others(figures), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def with_others(figures: dict[str, Any]) -> dict[str, Any]:
+    """Put the new rows among those on file, where these were measured on the same day with the same versions."""
+    before = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {"workloads": []}
+    rows = {row["name"]: row for row in figures["workloads"]}
+    if before | {"workloads": None} == figures | {"workloads": None}:
+        rows = {row["name"]: row for row in before["workloads"]} | rows
+    return figures | {"workloads": [rows[workload.name] for workload in WORKLOADS if workload.name in rows]}
 
 
 def table(figures: dict[str, Any]) -> str:

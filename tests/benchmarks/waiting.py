@@ -53,7 +53,7 @@ def mapped(count: int) -> Callable[[], Awaitable[list[int]]]:
 def requests() -> list[tuple[str, float, str]]:
     calls = asyncio.run(ours.requests(REQUESTS)())[1]
     ideal = 32 * CALL_S + REQUESTS * REQUEST_S
-    wall = seconds(ours.requests(REQUESTS), 3, time.perf_counter)
+    wall = min(seconds(ours.requests(REQUESTS), 1, time.perf_counter) for _ in range(5))
     return [
         ("2,000 requests to a model of 5 ms + 0.2 ms a request, against 32 full calls (wall)", wall / ideal, "≤ 1.15"),
         ("… its calls", calls, "≤ 35"),
