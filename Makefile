@@ -80,7 +80,8 @@ faults: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict --clean --config-file .zensical.toml
 
-# Ratios of interleaved runs, so that a busy machine spoils a round and not the table. One table: make bench BENCHMARKS=peers
+# Ratios of interleaved runs, so that a busy machine spoils a round and not the table.
+# One table alone: make bench BENCHMARKS=peers
 bench: $(VENV)/.bench
 	@set -e; for name in $(BENCHMARKS); do echo "── $$name"; $(BIN)/python -m tests.benchmarks.$$name; done
 
