@@ -146,7 +146,7 @@ def _sampled(sampling: Sampling) -> dict[str, Any]:
 
 def _written(profile: Profile, body: dict[str, Any]) -> bytes:
     try:
-        return json.dumps(json.loads(profile.extra_body) | body, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(profile.further | body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
         fix = 'Repair the text, or run with on_bad_text="replace".'
         raise ModelError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +9,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import SecretStr
-
 from flowchain.errors import MissingExtraError, ModelError, shown
-from flowchain.models.openai import profile as profiles
 from flowchain.protocols import Prompt, Watch, Window
 from flowchain.records import (
     ChatRequest,
@@ -31,8 +27,11 @@ from flowchain.records import (
 )
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from flowchain.models.openai.clock import Clock
     from flowchain.models.openai.connection import Connection
+    from flowchain.models.openai.profile import Api
     from flowchain.models.openai.reading import Served
 
 _COMPLETIONS: frozenset[Task] = frozenset({"generate", "summarize", "translate", "classify", "embed"})
@@ -73,7 +72,7 @@ class OpenAIModel:
         api_key_env: str | None = None,
         window: int | None = None,
         counter: Callable[[str], int] | None = None,
-        api: profiles.Api = "chat",
+        api: Api = "chat",
         revision: str | None = None,
         served_as: str | Sequence[str] = (),
         extra_body: Mapping[str, Any] | None = None,
@@ -111,6 +110,7 @@ class OpenAIModel:
             trust_env: heed proxies of the environment? Default: for all but this machine.
             clock: for tests.
         """
+        from flowchain.models.openai import profile as profiles
         from flowchain.models.openai.address import checked
 
         for field, value, is_right, wanted in (
@@ -351,7 +351,7 @@ class OpenAIModel:
             "api": (known.api, "chat"),
             "revision": (known.revision, None),
             "served_as": (known.served_as, ()),
-            "extra_body": (json.loads(known.extra_body), {}),
+            "extra_body": (known.further, {}),
             "response_format": (known.response_format, True),
             "max_in_flight": (known.max_in_flight, 16),
             "timeout": (known.timeout, 600.0),

@@ -45,6 +45,12 @@ class Profile:
         digest = blake2b(changed.encode(), digest_size=6).hexdigest()
         return f"openai {self.base_url} {self.name}{revision} {self.api} {digest}"
 
+    @property
+    def further(self) -> dict[str, Any]:
+        """The further fields of every request."""
+        fields: dict[str, Any] = json.loads(self.extra_body)
+        return fields
+
     def key(self) -> SecretStr | None:
         """Give the key to the server, from the environment where it is kept there; None: it needs none.
 
