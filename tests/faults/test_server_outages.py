@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +217,22 @@ def test_a_run_that_is_left_leaves_no_connection_and_no_thread(way: str) -> None
         # A worker whose request ends before the run is over may begin one more.
         assert len(server.calls) <= (8 if way == "request_timeout" else 4)
         assert server.are_left(len(server.calls))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors can be counted on Linux alone")
+def test_runs_leave_no_descriptor_and_no_thread() -> None:
+    """F23, of servers: half of the runs fail."""
+    with serving(lambda call: streamed("x") if call.attempt % 2 else refused(404)) as server:
+        chain = fc.Chain(fc.Generate(prompt=TEXT, model=model_at(server)))
+        chain.batch([{"text": "a"}] * 2, on_error="keep")
+        before = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+        for _ in range(50):
+            chain.batch([{"text": "a"}] * 2, on_error="keep")
+        connections = server.connections
+    assert connections <= 2 * 51
+    # The server may be a moment late in closing its own ends.
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before[0]
+    assert threading.active_count() < before[1]
 
 
 async def cancelled(chain: fc.Chain[str], given: dict[str, list[str]], server: Loopback) -> None:

@@ -110,7 +110,7 @@ class Connection:
                 if failure is None:
                     self._gate.succeed(openings)
                     return reader
-                if not isinstance(failure, ServerError) or not (failure.is_transient or failure.status is None):
+                if not isinstance(failure, ServerError) or not failure.is_transient:
                     self._gate.succeed(openings)
                 elif failure.status != 429 and self._gate.fail(patience) and not reader.partial:
                     continue  # it is down, and nothing of this reply was given out yet: wait for it here

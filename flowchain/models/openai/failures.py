@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 from pydantic import ValidationError
@@ -108,7 +109,13 @@ class Failures:
 
     def lost(self, error: BaseException) -> ServerError:
         """Tell of a connection that could not be made, or was lost before an answer began."""
-        return ServerError(f"{self._who} can't be reached: {self.scrubbed(_named(error))}", is_transient=True)
+        is_known = not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+        fix = None if is_known else "Name the certificates to trust in SSL_CERT_FILE, or correct the address."
+        return ServerError(
+            f"{self._who} can't be reached: {self.scrubbed(_named(error))}" + (f" {fix}" if fix else ""),
+            is_transient=is_known,
+            fix=fix,
+        )
 
     def late(self, partial: str) -> ServerError:
         """Tell of an answer that was not there in time."""
@@ -170,6 +177,12 @@ def _reason(body: bytes) -> Refusal:
         return Refused.model_validate_json(body).error
     except ValidationError:
         return Refusal(message=body[:_READ_BYTES].decode("utf-8", "replace"))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _named(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -161,7 +162,7 @@ async def _each(pieces: Pieces) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def serving(answer: Callable[[Call], Answer]) -> Iterator[Loopback]:
+def serving(answer: Callable[[Call], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Loopback]:
     """Run a server in a thread of its own, on a port that is free."""
     server = Loopback(answer)
     is_up, is_over = threading.Event(), asyncio.Event()
@@ -169,8 +170,8 @@ def serving(answer: Callable[[Call], Answer]) -> Iterator[Loopback]:
 
     async def main() -> None:
         loops.append(asyncio.get_running_loop())
-        found = await asyncio.start_server(server._serve, "127.0.0.1", 0)
-        server.url = f"http://127.0.0.1:{found.sockets[0].getsockname()[1]}/v1"
+        found = await asyncio.start_server(server._serve, "127.0.0.1", 0, ssl=tls)
+        server.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{found.sockets[0].getsockname()[1]}/v1"
         is_up.set()
         await is_over.wait()
         found.close()
