@@ -11,6 +11,7 @@ from flowchain.engine.limits import check_characters
 from flowchain.engine.plan import Plan
 from flowchain.engine.settings import SETTING_NAMES
 from flowchain.errors import MOST_TOLD, InputError, nearest, shown
+from flowchain.nodes.frozen import thaw
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.text import Input
 from flowchain.nodes.types import describe
@@ -51,7 +52,7 @@ class Inputs:
         for node, validate in zip(self.nodes, self.validators, strict=True):
             if node.name not in given:
                 if not node.is_required:
-                    values.append(node.default)
+                    values.append(thaw(node.default))
                     continue
                 near = nearest(node.name, unknown)
                 hint = f" (did you mean it by {near!r}?)" if near else ""

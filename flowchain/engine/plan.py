@@ -21,6 +21,7 @@ from typing import Any, Literal
 from flowchain.excerpt import Excerpt
 from flowchain.graph.build import Scope
 from flowchain.nodes.control import Choose, Each, Fallback, Item, Repeat
+from flowchain.nodes.frozen import holds_frozen, thaw
 from flowchain.nodes.function import FunctionNode, strict_validator
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.tasks import Chat, FewShot, Generate, TaskNode
@@ -61,7 +62,12 @@ class Step:
 class Constant:
     """A literal where a slot could be."""
 
-    value: Any
+    literal: Any
+
+    @property
+    def value(self) -> Any:
+        """The literal; of what could be changed, a copy for each run."""
+        return thaw(self.literal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +245,7 @@ def _template_text(value: Any) -> Any:
         return Excerpt(value)
     if type(value) is tuple:
         return tuple(map(_template_text, value))
-    if type(value) is dict:
+    if isinstance(value, dict):
         return {key: _template_text(item) for key, item in value.items()}
     return value
 
@@ -264,13 +270,22 @@ def _fields_call(
             reads.extend(slots[item] for item in value.values() if isinstance(item, Node))
         else:
             constants[field] = value
-    bound = functools.partial(function, **constants)
+    bound: Callable[..., Any]
+    if any(map(holds_frozen, constants.values())):
+        bound = _with_copies(function, constants)
+    else:
+        bound = functools.partial(function, **constants)
     if not holes:
         return bound, ()
     if len(holes) == 1 and len(reads) == 1 and not isinstance(values[holes[0][0]], (tuple, list, dict)):
         field = holes[0][0]
         return (lambda value: bound(**{field: value})), tuple(reads)
     return (lambda *found: bound(**{field: take(found) for field, take in holes})), tuple(reads)
+
+
+def _with_copies(function: Callable[..., Any], constants: Mapping[str, Any]) -> Callable[..., Any]:
+    """Bind literals that a function may change: each call gets its own."""
+    return lambda **found: function(**{field: thaw(value) for field, value in constants.items()}, **found)
 
 
 def _pick(position: int) -> Callable[[tuple[Any, ...]], Any]:
@@ -290,7 +305,7 @@ def _collect(items: tuple[Any, ...] | list[Any], start: int) -> Callable[[tuple[
     places = [index for index, item in enumerate(items) if isinstance(item, Ref)]
 
     def collect(found: tuple[Any, ...]) -> list[Any]:
-        filled = list(template)
+        filled = [thaw(item) for item in template]
         for offset, place in enumerate(places):
             filled[place] = found[start + offset]
         return filled

@@ -23,6 +23,7 @@ from flowchain.graph.numbering import given_fields, numbered
 from flowchain.graph.strict_json import DEEPEST, MOST_DIGITS
 from flowchain.graph.type_names import name_of
 from flowchain.nodes import control, tasks, text
+from flowchain.nodes.frozen import thaw
 from flowchain.nodes.function import FunctionNode, NodeFunction
 from flowchain.nodes.ref import Node, Use
 from flowchain.nodes.types import describe
@@ -113,6 +114,7 @@ class _Writer:
             except ValueError as error:
                 fix = f"{error}. Use built-in types, flowchain's values, or pydantic models of your own."
                 raise _unwritable(place, describe(value), fix) from None
+        value = thaw(value)
         if isinstance(value, tuple) and field not in _TUPLE_FIELDS:
             value = list(value)
         return self._value(value, place, _VALUE_DEPTH)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flowchain.graph.build import Scope
 from flowchain.graph.numbering import given_fields, numbered
+from flowchain.nodes.frozen import FrozenDict, FrozenList, plain_type
 from flowchain.nodes.ref import Node
 
 
@@ -43,8 +44,8 @@ def unflatten(flat: tuple[tuple[Any, ...], int]) -> Node[Any]:
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """Change what a field holds, within its lists and mappings."""
-    if type(value) in (tuple, list):
-        return type(value)(mapped(item, change) for item in value)
-    if type(value) is dict:
+    if type(value) in (tuple, list, FrozenList):
+        return plain_type(value)(mapped(item, change) for item in value)
+    if type(value) in (dict, FrozenDict):
         return {key: mapped(item, change) for key, item in value.items()}
     return change(value)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowchain.errors import ChainError, Problem, shown
+from flowchain.nodes.frozen import plain_type
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.types import describe, element_of, fits, union_of
 
 
 def type_of(value: Any) -> Any:
     """Give the type of a literal, or of what a reference will be."""
-    return value.value_type if isinstance(value, Ref) else type(value)
+    return value.value_type if isinstance(value, Ref) else plain_type(value)
 
 
 def element_type(items: Any, where: str) -> Any:

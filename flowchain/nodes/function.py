@@ -76,9 +76,7 @@ class NodeFunction(Generic[T]):
             got = f"{len(positional)} without a name"
             raise ChainError.of([Problem(self.name, None, got, "arguments by keyword", fix)])
         name = None if "name" in self.signature.types else arguments.pop("name", None)
-        # A list is copied: what its owner does to it later is not this node's business.
-        fixed = {key: list(value) if type(value) is list else value for key, value in arguments.items()}
-        return FunctionNode(function=self, arguments=fixed, name=name)
+        return FunctionNode(function=self, arguments=arguments, name=name)
 
     def __reduce__(self) -> str:
         # Pickled as a function is, by its name in its module: the decorated object is what stands there.

@@ -29,12 +29,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
 from flowchain.errors import ChainError, Problem, shown
+from flowchain.nodes.frozen import freeze
 from flowchain.nodes.problems import field_problems, no_attribute, wiring_problem
 from flowchain.nodes.types import describe, fits, union_of
 
 T_co = TypeVar("T_co", covariant=True)
 
 LONGEST_NAME = 128
+_CONTAINERS = frozenset({list, dict, set, tuple})
 _NAME = re.compile(r"[\w \-]*")
 _OUTERMOST: frozenset[Any] = frozenset()
 
@@ -181,6 +183,10 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
                 problems = field_problems(cls, label, fields, error)
                 problems += _wiring_problems(cls.__name__, _edges(cls, fields), label)
                 raise ChainError.of(problems) from None
+            held = self.__dict__
+            for field, value in held.items():
+                if type(value) in _CONTAINERS:
+                    held[field] = freeze(value)
             edges = self._find_edges()
             set_slot = object.__setattr__
             set_slot(self, "_edges", edges)
@@ -309,7 +315,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
         parts = (
             f"{name}={brief(self.__dict__[name])}"
             for name in fields
-            if name in self.model_fields_set and fields[name].repr
+            if name in self.model_fields_set and fields[name].repr and not (name == "name" and self.name is None)
         )
         return f"{type(self).__name__}({', '.join(parts)})"
 
@@ -324,10 +330,10 @@ def brief(value: object) -> str:
         return f"<{_label(value)}>"
     if isinstance(value, (tuple, list)):
         inner = ", ".join(brief(item) for item in value[:4])
-        return f"[{inner}{', …' if len(value) > 4 else ''}]"
+        return f"[{inner}{f', … {len(value) - 4:,} more' if len(value) > 4 else ''}]"
     if isinstance(value, dict):
         inner = ", ".join(f"{key!r}: {brief(item)}" for key, item in list(value.items())[:4])
-        return f"{{{inner}{', …' if len(value) > 4 else ''}}}"
+        return f"{{{inner}{f', … {len(value) - 4:,} more' if len(value) > 4 else ''}}}"
     if isinstance(value, type):
         return describe(value)
     return shown(value)
