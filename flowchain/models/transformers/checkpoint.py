@@ -48,14 +48,24 @@ def folder_of(spec: Spec, *, with_weights: bool) -> Path:
     Without weights only the small files are fetched (config, tokenizer), which is all that checks need. Raises
     `ModelError` where the name is neither a folder nor on the hub.
     """
+    known = known_folder(spec, with_weights=with_weights)
+    if known is None:
+        known = _snapshots[_asked(spec, with_weights)] = _fetch(spec, with_weights)
+    return known
+
+
+def known_folder(spec: Spec, *, with_weights: bool) -> Path | None:
+    """Give the local folder of a checkpoint as far as this process knows it; the hub is not asked."""
     folder = Path(spec.name).expanduser()
     if spec.name and folder.is_dir():
-        return folder
+        # One folder is one model, however it is spelt and wherever the process works by then.
+        return folder.resolve()
     # Asked once a process: a hub's branch may move, but not under a running chain.
-    asked = (spec.name, spec.revision, spec.local_files_only, with_weights)
-    if asked not in _snapshots:
-        _snapshots[asked] = _fetch(spec, with_weights)
-    return _snapshots[asked]
+    return _snapshots.get(_asked(spec, with_weights))
+
+
+def _asked(spec: Spec, with_weights: bool) -> tuple[str, str | None, bool, bool]:
+    return spec.name, spec.revision, spec.local_files_only, with_weights
 
 
 def _fetch(spec: Spec, with_weights: bool) -> Path:

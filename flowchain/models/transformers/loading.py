@@ -34,7 +34,14 @@ from transformers.utils import logging as transformers_logging
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.abilities import Head, head_of
-from flowchain.models.transformers.checkpoint import Stamp, folder_of, read_config, stamp_of, weight_files
+from flowchain.models.transformers.checkpoint import (
+    Stamp,
+    folder_of,
+    known_folder,
+    read_config,
+    stamp_of,
+    weight_files,
+)
 from flowchain.models.transformers.spec import Spec
 
 _log = logging.getLogger(__name__)
@@ -83,6 +90,10 @@ class Loaded:
     """The process that loaded it."""
     overhead: int | None = None
     """One forward's fixed cost in tokens, once `encoder.overhead_of` has measured it."""
+
+    def __str__(self) -> str:
+        size = sum(weight.nbytes for weight in self.module.parameters())
+        return f"{self.device}, {str(self.dtype).removeprefix('torch.')}, {size / 1e6:,.1f} MB"
 
 
 _Key: TypeAlias = tuple[Path, str, torch.dtype]
@@ -172,14 +183,18 @@ def load_weights(spec: Spec) -> Loaded:
         return made
 
 
-def is_loaded(spec: Spec) -> bool:
-    """Are weights of this checkpoint in memory?"""
-    return _key(spec) in _loaded
+def held(spec: Spec) -> Loaded | None:
+    """Give the weights of this checkpoint if they are in memory; nothing is loaded and no hub is asked."""
+    key = _key(spec)
+    found = None if key is None else _loaded.get(key)
+    return None if found is None else found[1]
 
 
 def unload(spec: Spec) -> None:
     """Forget the weights of this checkpoint; the memory is free once nobody else holds them."""
-    _loaded.pop(_key(spec), None)
+    key = _key(spec)
+    if key is None or _loaded.pop(key, None) is None:
+        return
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -305,9 +320,11 @@ def pad_id_of(spec: Spec, module: Any, tokenizer: Any) -> int:
     return used
 
 
-def _key(spec: Spec) -> _Key:
+def _key(spec: Spec) -> _Key | None:
+    """Give what weights are kept by; None for a checkpoint of the hub that nobody has asked for yet."""
+    folder = known_folder(spec, with_weights=True)
     device = device_of(spec)
-    return (folder_of(spec, with_weights=False), str(device), dtype_of(spec, device))
+    return None if folder is None else (folder, str(device), dtype_of(spec, device))
 
 
 def _gate(key: Any) -> threading.Lock:

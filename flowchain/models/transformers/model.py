@@ -171,8 +171,7 @@ class TransformersModel:
     @property
     def is_loaded(self) -> bool:
         """Are its weights in memory?"""
-        # Where nothing was loaded yet, asking must not load torch.
-        return "flowchain.models.transformers.loading" in sys.modules and bool(self._loading().is_loaded(self._spec))
+        return self._held() is not None
 
     def unload(self) -> None:
         """Free the weights, for every model of equal settings; the next request loads them again."""
@@ -250,7 +249,11 @@ class TransformersModel:
             "local_files_only": spec.local_files_only or None,
         }
         rest = "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
-        return f"TransformersModel({spec.name!r}{rest})"
+        try:
+            held = self._held()
+        except ModelError:  # settings that don't exist here are told where they are used
+            held = None
+        return f"TransformersModel({spec.name!r}{rest})" + (f" [loaded: {held}]" if held is not None else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._spec, self._window)
@@ -265,6 +268,13 @@ class TransformersModel:
         stamp = stamp_of(folder_of(self._spec, with_weights=False))
         if self._known.get("stamp") != stamp:
             self._known = {"stamp": stamp}
+
+    def _held(self) -> Loaded | None:
+        # Where nothing was loaded yet, asking must not load torch.
+        if "flowchain.models.transformers.loading" not in sys.modules:
+            return None
+        held: Loaded | None = self._loading().held(self._spec)
+        return held
 
     def _loading(self) -> Any:
         try:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
+import re
 import shutil
+import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
+import flowchain as fc
 from flowchain.errors import ModelError
-from flowchain.models.transformers import TransformersModel, loading
+from flowchain.models.transformers import TransformersModel, checkpoint, loading
 from flowchain.records import ClassifyRequest, EmbedRequest
 from tests.tiny_models import Build
 
@@ -83,6 +88,42 @@ def test_unload_frees_for_all_and_the_next_request_loads_again(folder: Path) -> 
     assert one.loaded("classify") is not first
 
 
+def test_a_chain_shows_which_models_are_loaded(folder: Path) -> None:
+    model = TransformersModel(str(folder), dtype="float32", device="cpu")
+    chain = fc.Chain(fc.Classify(text="text", model=model))
+    assert "loaded" not in repr(chain.models)
+    chain.run()
+    assert re.search(r"TransformersModel\(.*\) \[loaded: cpu, float32, 0\.\d MB\]", repr(chain.models))
+    model.unload()
+    assert "loaded" not in repr(chain.models)
+
+
+def test_unload_gives_the_memory_back(folder: Path) -> None:
+    model = TransformersModel(str(folder))
+    module = weakref.ref(model.loaded("classify").module)
+    model.classify([ClassifyRequest(text="text", labels=())])
+    assert module() is not None
+    model.unload()
+    assert module() is None
+
+
+def test_one_folder_is_one_model_however_it_is_spelt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = TransformersModel(str(folder)).loaded("classify")
+    monkeypatch.chdir(folder.parent)
+    assert TransformersModel(folder.name).loaded("classify") is whole
+    (folder.parent / "link").symlink_to(folder)
+    assert TransformersModel("link").loaded("classify") is whole
+
+
+def test_to_ask_whether_a_hub_model_is_loaded_asks_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "_fetch", lambda *_: pytest.fail("the hub was asked"))
+    model = TransformersModel("org/never-seen", device="cpu")
+    assert not model.is_loaded
+    assert repr(model) == "TransformersModel('org/never-seen', device='cpu')"
+    model.unload()
+    assert "toaster" in repr(TransformersModel("org/never-seen", device="toaster"))
+
+
 def test_a_folder_written_anew_is_loaded_anew(folder: Path, tiny: Build) -> None:
     model = TransformersModel(str(folder))
     request = ClassifyRequest(text="text", labels=())
@@ -147,3 +188,18 @@ def test_no_bar_is_drawn_into_a_log(folder: Path, capfd: pytest.CaptureFixture[s
     finally:
         loading.transformers_logging.disable_progress_bar()
     assert capfd.readouterr().err == ""
+
+
+def test_at_a_terminal_loading_shows_a_bar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    loading.transformers_logging.enable_progress_bar()
+    try:
+        TransformersModel(str(folder)).loaded("classify")
+    finally:
+        loading.transformers_logging.disable_progress_bar()
+    assert "100%" in terminal.getvalue()
