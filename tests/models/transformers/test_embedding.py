@@ -14,7 +14,7 @@ from transformers import pipeline
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
 from flowchain.records import EmbedRequest
-from tests.models.transformers.texts import any_text, few
+from tests.models.transformers.texts import any_length, comparable, few, splitting
 from tests.tiny_models import Build
 
 
@@ -23,7 +23,9 @@ def embedders(tiny: Build) -> Any:
     @cache
     def pair(family: str, head: str) -> tuple[TransformersModel, Any]:
         folder = tiny(family, head, window=512)
-        return TransformersModel(str(folder)), pipeline("feature-extraction", model=str(folder))
+        return TransformersModel(str(folder)), pipeline(
+            "feature-extraction", model=str(folder), tokenizer=splitting(folder)
+        )
 
     return pair
 
@@ -34,7 +36,7 @@ def embedders(tiny: Build) -> Any:
 )
 @few
 @given(
-    texts=st.lists(any_text, min_size=1, max_size=5),
+    texts=st.lists(any_length, min_size=1, max_size=5),
     pooling=st.sampled_from(["mean", "cls", "last"]),
     normalize=st.booleans(),
 )
@@ -42,6 +44,7 @@ def test_vectors_equal_the_pipelines_pooled_one_text_at_a_time(
     embedders: Any, family: str, head: str, texts: list[str], pooling: Any, normalize: bool
 ) -> None:
     model, theirs = embedders(family, head)
+    texts = [comparable(family, text) for text in texts]
     replies = model.embed([EmbedRequest(text=text, pooling=pooling, normalize=normalize) for text in texts])
     for text, reply in zip(texts, replies, strict=True):
         states = torch.tensor(theirs(text)[0])

@@ -11,7 +11,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    pipeline,
+)
 
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
@@ -27,7 +35,7 @@ from tests.models.transformers.generating import (
     sampled,
     text_alone,
 )
-from tests.models.transformers.texts import any_text, few
+from tests.models.transformers.texts import any_text, few, splitting, with_specials
 from tests.tiny_models import Build, shake, tokenizer_for
 
 HEAD = "A prompt that begins like others is read once for all of them, since its keys and values are alike. "
@@ -50,6 +58,25 @@ def test_a_batch_equals_generate_one_at_a_time(tiny: Build, family: str, batch: 
         assert reply.reply_tokens <= request.max_tokens
 
 
+@pytest.mark.parametrize("family", CAUSAL)
+@few
+@given(texts=st.lists(with_specials.map(lambda text: text[:60]).filter(bool), min_size=1, max_size=3))
+def test_a_batch_equals_the_pipeline_one_at_a_time(tiny: Build, family: str, texts: list[str]) -> None:
+    """Its tokenizer splits special tokens, too: a prompt from elsewhere can't end a turn here."""
+    model = model_of(tiny, family)
+    loaded = model.loaded("generate")
+    tokenizer = splitting(loaded.module.name_or_path)
+    pipe = pipeline("text-generation", model=loaded.module, tokenizer=tokenizer)
+    texts = [text for text in texts if (model.prompt(GenerateRequest(prompt=text, max_tokens=1)).tokens) <= WINDOW - 6]
+    replies = model.generate([GenerateRequest(prompt=text, max_tokens=6) for text in texts])
+    settings = {"do_sample": False, "max_new_tokens": 6, "pad_token_id": loaded.pad_id, "return_tensors": True}
+    for text, reply in zip(texts, replies, strict=True):
+        ids = pipe(text, **settings)[0]["generated_token_ids"]
+        own = ids[len(tokenizer(text)["input_ids"]) :]
+        wanted = tokenizer.decode(own, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert reply.text == wanted
+
+
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neo", "llama", "t5", "bart"])
 @few
 @given(batch=batches, seed=st.integers(0, 2**63 - 1), order=st.randoms(use_true_random=False))
@@ -62,7 +89,11 @@ def test_a_reply_depends_on_its_request_alone(
             prompt=prompt,
             max_tokens=limit,
             sampling=Sampling(
-                temperature=0.8 * (index % 4 > 0), seed=seed + index, top_k=index % 3 * 20, top_p=1 - index % 2 * 0.3
+                temperature=0.8 * (index % 4 > 0),
+                seed=seed + index,
+                top_k=index % 3 * 20,
+                top_p=1 - index % 2 * 0.3,
+                num_beams=1 + (index % 8 == 4),
             ),
         )
         for index, (prompt, limit) in enumerate(batch)
