@@ -11,6 +11,8 @@ span = chain.run(documents=texts, question="Who may raise StopIteration?")
 
 from flowchain.chain import Chain
 from flowchain.documents import Document, read_document
+from flowchain.engine.preview import Preview
+from flowchain.engine.prompt_changes import PromptDifference, diff
 from flowchain.engine.settings import Settings
 from flowchain.engine.signals import sigterm_as_interrupt
 from flowchain.errors import (
@@ -86,7 +88,9 @@ __all__ = [
     "Node",
     "NodeError",
     "OpenAIModel",
+    "Preview",
     "Problem",
+    "PromptDifference",
     "PromptTemplate",
     "Ref",
     "Repeat",
@@ -102,6 +106,7 @@ __all__ = [
     "TransformersModel",
     "Translate",
     "Window",
+    "diff",
     "node",
     "read_document",
     "retry_if_exception",

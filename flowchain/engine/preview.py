@@ -44,7 +44,13 @@ from flowchain.windows.fit import prompt_of
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One request as it would be sent."""
+    """One request as it would be sent.
+
+    >>> import flowchain as fc
+    >>> (preview,) = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=9)).prompts(text="It ran.")
+    >>> preview.node, preview.text, preview.tokens, preview.is_exact
+    ('summarize_1', 'It ran.', 2, True)
+    """
 
     node: str
     item: tuple[int, ...]
@@ -55,7 +61,9 @@ class Preview:
     tokens: int
     """Of the text shown; where ``is_exact`` is False, the holes count as the few words that stand for them."""
     ids: tuple[int, ...] | None
-    """Token ids, where the model has a tokenizer to show them."""
+    """Token ids as they are sent, where the model has a tokenizer to show them; of several rows, the longest."""
+    rows: tuple[tuple[int, ...], ...]
+    """Token ids of every row, where one request is read in several: one a label, one a window; else empty."""
     is_exact: bool
     """Is all of it known, so that it will be sent just so?"""
 
@@ -145,9 +153,9 @@ class _Previewing:
     def _ask(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         model = self._models[step]
         site = Site(model=model, node=step.name, item=item, run_seed=0)
+        replies: list[Reply] | None = None
         try:
             program = step.call(*map(_as_text, values))(site)
-            replies: list[Reply] | None = None
             while True:
                 requests = program.send(replies)
                 replies = [self._shown(step, model, request, item) for request in requests]
@@ -156,7 +164,7 @@ class _Previewing:
         except StopIteration:
             return _unknown(step)
         except FlowchainError:
-            if any(map(_is_unknown, values)):
+            if replies is not None or any(map(_is_unknown, values)):
                 return _unknown(step)  # it may fit, once it is there
             raise
 
@@ -164,7 +172,9 @@ class _Previewing:
         prompt = prompt_of(model, request)
         is_exact = not any(map(_is_unknown, (getattr(request, name) for name in request.__dataclass_fields__)))
         self.found.append(
-            Preview(step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, is_exact)
+            Preview(
+                step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, prompt.rows, is_exact
+            )
         )
         return _stand_in(request, _hole(step.name, getattr(request, "max_tokens", None)))
 
