@@ -12,11 +12,10 @@ be taken over. No two clocks are ever compared, so a clock that jumps can neithe
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
-from flowchain.store.journal import Journal
+from flowchain.store.journal import Journal, Statement
 
 Claim: TypeAlias = Literal["granted", "held", "done"]
 
@@ -79,7 +78,7 @@ class Claims:
         with self._journal.write() as connection:
             connection.executemany("DELETE FROM claim WHERE key = ? AND holder = ?", [(key, holder) for key in keys])
 
-    def free(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
-        """Free, within a transaction, what has been done."""
+    def freeing(self, keys: Sequence[bytes]) -> Statement:
+        """Give the statement that frees what has been done."""
         # Whoever held them: the work is done, and who was stopped past its lease must not hold what is finished.
-        connection.executemany("DELETE FROM claim WHERE key = ?", [(key,) for key in keys])
+        return "DELETE FROM claim WHERE key = ?", [(key,) for key in keys]

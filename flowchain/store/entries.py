@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from flowchain.errors import redacted
-from flowchain.store.journal import Journal
+from flowchain.store.journal import Journal, Statement
 from flowchain.store.key import Address
 
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
@@ -62,31 +62,23 @@ def checked(row: tuple[Any, ...]) -> Entry | None:
     return entry if _digest(*parts[1:]) == digest else None
 
 
-def insert(
-    connection: sqlite3.Connection, rows: Sequence[tuple[Address, str, bytes]], run: int | None, now: float
-) -> None:
-    """Write (address, schema, value) rows; a key that is there already keeps its first value."""
+def insertion(rows: Sequence[tuple[Address, str, bytes]], now: float) -> list[Statement]:
+    """Give the statements that write (address, schema, value) rows; a key that is there keeps its first value."""
     texts: dict[bytes, bytes] = {}
     written = []
     for address, schema, value in rows:
+        key, kind, model, _, _ = address
         asked = asked_of(address, texts)
-        digest = _digest(address.key, address.kind, address.model, schema, asked, value)
-        written.append((address.key, address.kind, address.model, schema, asked, value, digest, now))
-    if texts:
-        connection.executemany(
-            "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING", texts.items()
-        )
-    connection.executemany(
-        # Not OR IGNORE, which would also pass over a row that is wrong in another way.
-        "INSERT INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-        written,
-    )
-    if run is not None:
-        connection.executemany(
-            "INSERT INTO usage SELECT ?, seq FROM entry WHERE key = ? ON CONFLICT DO NOTHING",
-            [(run, address.key) for address, _, _ in rows],
-        )
+        written.append((key, kind, model, schema, asked, value, _digest(key, kind, model, schema, asked, value), now))
+    return [(_INSERT_TEXT, list(texts.items())), (_INSERT_ENTRY, written)] if texts else [(_INSERT_ENTRY, written)]
+
+
+_INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
+_INSERT_ENTRY = (
+    # Not OR IGNORE, which would also pass over a row that is wrong in another way.
+    "INSERT INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+)
 
 
 def drop(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:

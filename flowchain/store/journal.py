@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeAlias
 
 from flowchain.errors import StoreError
 from flowchain.store import opening as opening_
 from flowchain.store.lock import FileLock
 from flowchain.store.opening import PAGE_BYTES, Opening
 
+Statement: TypeAlias = tuple[str, Sequence[Sequence[Any]]]
+"""SQL, and the parameters of each of its executions."""
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # index pages are rewritten at random: the longer, the fewer copies of each
 _LARGE_WAL_BYTES = 64 * 1024 * 1024
 
@@ -131,6 +133,27 @@ class Journal:
     def write(self) -> _Transaction:
         """Hold one transaction: committed at the end of a ``with`` block, rolled back where it raises."""
         return self._transaction
+
+    def commit(self, statements: Sequence[Statement]) -> None:
+        """Run statements, each for all its parameters, as one transaction; what `write` does, in one short way.
+
+        This is where replies are recorded, one by one perhaps: each call saved here is 1 % of raw SQLite's cost.
+        """
+        with self._held.lock:
+            try:
+                connection = self._begin()
+                try:
+                    for statement, parameters in statements:
+                        if len(parameters) == 1:
+                            connection.execute(statement, parameters[0])
+                        else:
+                            connection.executemany(statement, parameters)
+                except BaseException as exc:
+                    self._end(exc)
+                    raise
+                self._end(None)
+            finally:
+                self._release()
 
     def _begin(self) -> sqlite3.Connection:
         if self.is_read_only:

@@ -26,7 +26,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from pathlib import PurePath
 from types import NoneType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeAlias, get_type_hints
 from uuid import UUID
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
@@ -164,7 +164,19 @@ def encoded(value: object, where: str) -> Any:
         ) from exc
 
 
-def _encoded(value: Any, where: str) -> Any:
+# Written out only where an error needs it: that would take most of the time.
+_Place: TypeAlias = "str | tuple[_Place, str, object]"
+
+
+def _told(place: _Place) -> str:
+    steps: list[str] = []
+    while not isinstance(place, str):
+        place, kind, step = place
+        steps.append(f".{step}" if kind == "." else f"[{shown(step)}]")
+    return place + "".join(reversed(steps))
+
+
+def _encoded(value: Any, where: _Place) -> Any:
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -173,13 +185,14 @@ def _encoded(value: Any, where: str) -> Any:
     if kind is Excerpt:
         return _excerpt(value)
     if kind is tuple or kind is list:
-        return [_encoded(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_encoded(item, (where, "[", index)) for index, item in enumerate(value)]
     if kind is dict:
         # In their order: a function may well read them in it.
-        return {"$map": [[_encoded(k, where), _encoded(v, f"{where}[{shown(k)}]")] for k, v in value.items()]}
+        return {"$map": [[_encoded(k, where), _encoded(v, (where, "[", k))] for k, v in value.items()]}
     if isinstance(value, Enum):
         return {"$enum": [_class_name(kind), value.name]}
     if isinstance(value, _SECRETS):
+        where = _told(where)
         raise StoreError(
             f"{where} is a secret, and secrets are never written to a store, not even as part of a hash",
             field=where,
@@ -201,6 +214,7 @@ def _encoded(value: Any, where: str) -> Any:
         # A subclass may behave unlike its base, so its name counts.
         base = next(base for base in (str, int, float) if isinstance(value, base))
         return {f"${_class_name(kind)}": _encoded(base(value), where)}
+    where = _told(where)
     raise StoreError(
         f"{where} has no canonical form, so it can't be part of a key",
         field=where,
@@ -216,26 +230,21 @@ def _excerpt(value: Excerpt) -> Any:
     return text if parts == [[0, len(text)]] else {"$parts": [text, parts]}
 
 
-def _fields_of(value: Any, where: str) -> dict[str, Any]:
+def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
     skipped = "seed" if type(value) is Sampling and value.temperature == 0 else None
     getter, plan = _plan(type(value))
     found: dict[str, Any] = {}
-    for (name, default, is_float), item in zip(plan, getter(value), strict=True):
-        if item is default:
+    for (name, default, default_encoded, is_float), item in zip(plan, getter(value), strict=True):
+        if item is default or name == skipped:
             continue
         kind = type(item)
         if kind is str or kind is int or kind is bool:
             if is_float and kind is int:
                 item = {"$float": repr(float(item))}
-            elif kind is type(default) and item == default:
-                continue
         elif kind is not NoneType:
-            item = _encoded(item, f"{where}.{name}")
-        if name == skipped:
-            continue
-        # Compared as written: (1,) == (True,) for Python, and a greedy sampling with a seed is the default one.
-        is_other = default is MISSING or kind is str or (kind is int and not is_float)
-        if is_other or _write(item) != _write(_encoded(default, name)):
+            item = _encoded(item, (where, ".", name))
+        # Compared as encoded: a greedy sampling with a seed is the default one.
+        if default is MISSING or not _is_same(item, default_encoded):
             found[name] = item
     extra = getattr(value, "__pydantic_extra__", None)
     if extra:
@@ -243,12 +252,21 @@ def _fields_of(value: Any, where: str) -> dict[str, Any]:
     return found
 
 
-_Plan = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object, bool], ...]]
+def _is_same(one: Any, other: Any) -> bool:
+    """Compare encoded values by type as well: (1,) == (True,) for Python."""
+    if one != other or type(one) is not type(other):
+        return False
+    if type(one) is list:
+        return all(map(_is_same, one, other))
+    return type(one) is not dict or all(_is_same(one[name], other[name]) for name in one)
+
+
+_Plan = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object, Any, bool], ...]]
 _plans: dict[type[Any], _Plan] = {}
 
 
 def _plan(kind: type[Any]) -> _Plan:
-    """How to get all fields at once; their names, defaults (or MISSING) and "is it a float", in alphabetical order."""
+    """How to get all fields at once; their names, defaults (MISSING: none), the same encoded, and "is it a float"."""
     plan = _plans.get(kind)
     if plan is None:
         plan = _plans[kind] = _planned(kind)
@@ -270,4 +288,12 @@ def _planned(kind: type[Any]) -> _Plan:
     found.sort(key=lambda pair: pair[0])
     names = [name for name, _ in found]
     getter = attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
-    return getter, tuple((name, default, hints.get(name) is float) for name, default in found)
+    plan = [(name, default, _encoded_default(default), hints.get(name) is float) for name, default in found]
+    return getter, tuple(plan)
+
+
+def _encoded_default(default: object) -> Any:
+    try:
+        return None if default is MISSING else _encoded(default, "")
+    except StoreError:
+        return object()  # like nothing else: such a field is always part of the key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -12,11 +11,12 @@ from flowchain.protocols import Asked
 from flowchain.records import Reply, Request
 from flowchain.store import entries, reply
 from flowchain.store.claims import Claims
-from flowchain.store.journal import Journal
+from flowchain.store.journal import Journal, Statement
 from flowchain.store.key import Address, address_of
 
 T = TypeVar("T")
 _MOST_REMEMBERED = 10_000
+_MOST_UNNOTED = 64  # pieces of work that a run did and that a kill keeps from being noted as its own
 
 
 class Ledger:
@@ -26,7 +26,9 @@ class Ledger:
         self._journal = journal
         self._claims = claims
         self._clock = clock
-        self._used: dict[int, set[int]] = {}
+        # What runs used and is not noted yet: it would cost a third page in every commit, for people's sake alone.
+        self._read_by: dict[int, set[int]] = {}
+        self._saved_by: dict[int, list[bytes]] = {}
         self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
 
     def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
@@ -66,13 +68,21 @@ class Ledger:
             exc.unsaved = tuple(value for _, value in called)
             raise
 
-    def note_usage(self, connection: sqlite3.Connection, run: int) -> None:
-        """Note what a run only read. With its next write, since a warm run would else commit for each it reads."""
-        used = self._used.pop(run, None)
-        if used:
-            connection.executemany(
-                "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in used]
+    def usage(self, run: int) -> list[Statement]:
+        """Give the statements that note what a run has used since they were last asked for."""
+        statements: list[Statement] = []
+        if read := self._read_by.pop(run, None):
+            statements.append(
+                ("INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in read])
             )
+        if saved := self._saved_by.pop(run, None):
+            statements.append(
+                (
+                    "INSERT INTO usage SELECT ?, seq FROM entry WHERE key = ? ON CONFLICT DO NOTHING",
+                    [(run, key) for key in saved],
+                )
+            )
+        return statements
 
     def address(self, asked: Asked, *, forget: bool = False) -> Address:
         """Give the address of a request; `recall` remembers it for `record`, since hashing takes time."""
@@ -97,18 +107,21 @@ class Ledger:
                 damaged.append(entry.seq)
             else:
                 if run is not None:
-                    self._used.setdefault(run, set()).add(entry.seq)
+                    self._read_by.setdefault(run, set()).add(entry.seq)
         if damaged:
             self._drop(damaged)
         return values
 
     def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
-        with self._journal.write() as connection:
-            entries.insert(connection, rows, run, self._clock())
-            if self._claims.is_used:
-                self._claims.free(connection, [address.key for address, _, _ in rows])
-            if run is not None:
-                self.note_usage(connection, run)
+        statements = entries.insertion(rows, self._clock())
+        if self._claims.is_used:
+            statements.append(self._claims.freeing([address.key for address, _, _ in rows]))
+        if run is not None:
+            saved = self._saved_by.setdefault(run, [])
+            saved += [address.key for address, _, _ in rows]
+            if len(saved) >= _MOST_UNNOTED:
+                statements += self.usage(run)
+        self._journal.commit(statements)
         self._journal.saved += len(rows)
 
     def _drop(self, damaged: list[int]) -> None:

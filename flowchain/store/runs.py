@@ -151,7 +151,8 @@ class OpenRun:
             value = json.dumps(counts)
         value = self._value if value is None else value
         with self._store._journal.write() as connection:
-            self._store._ledger.note_usage(connection, self._number)
+            for statement, parameters in self._store._ledger.usage(self._number):
+                connection.executemany(statement, parameters)
             rows = connection.execute(
                 "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
                 [self._number],
