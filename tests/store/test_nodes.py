@@ -46,7 +46,7 @@ NODES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
         {"text": "other", "source": "fr", "target": "es", "max_tokens": 77},
     ),
     (fc.Extract, {"text": TEXT}, {"text": "other", "aggregation": "max"}),
-    (fc.Embed, {"text": TEXT}, {"text": "other"}),
+    (fc.Embed, {"text": TEXT}, {"text": "other", "pooling": "cls", "normalize": False}),
 ]
 
 
