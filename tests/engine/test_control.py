@@ -1,0 +1,229 @@
+"""What control nodes do when they run: how loops see their past and end, and when a reserve is taken."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flowchain as fc
+from flowchain.engine.control import tail
+from flowchain.testing import FakeModel, SimulatedWorld
+from tests.engine.drawn import is_long, later_turn
+
+TEXT = fc.Input("text", str)
+NUMBER = fc.Input("number", int)
+
+
+def seeing(seen: list[str], word: str = " on") -> FakeModel:
+    """A model that writes down what it is shown, and goes on with a word."""
+
+    def tell(request: Any) -> str:
+        seen.append(request.prompt)
+        return word
+
+    return FakeModel(generate=tell)
+
+
+def grown(seen: list[str], **fields: Any) -> str:
+    model = seeing(seen)
+    story = fc.Repeat(TEXT, lambda past: fc.Generate(prompt=past, model=model), append=True, max_steps=5, **fields)
+    return str(fc.Chain(story).run(text="it went"))
+
+
+def test_a_step_sees_all_of_the_past_unless_told_otherwise() -> None:
+    seen: list[str] = []
+    assert grown(seen) == "it went on on on on on"
+    assert seen == [f"it went{' on' * steps}" for steps in range(5)]
+
+
+def test_a_step_sees_the_end_of_the_past_and_the_text_keeps_all() -> None:
+    seen: list[str] = []
+    assert grown(seen, keep=3) == "it went on on on on on"
+    assert seen == ["it went", "it went on", "went on on", "on on on", "on on on"]
+
+
+def test_a_step_sees_what_a_node_makes_of_the_past() -> None:
+    seen: list[str] = []
+    short = FakeModel("short", summarize=lambda request: f"[{len(request.text.split())} words]")
+    assert grown(seen, keep=lambda past: fc.Summarize(text=past, model=short)) == "it went on on on on on"
+    assert seen == [f"[{words} words]" for words in (2, 3, 4, 5, 6)]
+
+
+@given(st.text(alphabet="ab \n\t", max_size=30), st.integers(1, 6))
+def test_a_tail_is_the_end_of_a_text_with_so_many_words(text: str, words: int) -> None:
+    end = tail(text, words)
+    assert text.endswith(end)
+    assert end.split() == text.split()[-words:]
+    assert not end or end == text or not end[0].isspace()
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+@given(st.integers(0, 200), st.integers(1, 12), st.booleans(), st.integers(1, 400))
+def test_a_loop_ends_where_the_plain_loop_does(
+    is_plain: bool, start: int, steps: int, is_stable: bool, bound: int
+) -> None:
+    @fc.node
+    def halve(n: int) -> int:
+        return n // 2 + bound // 10
+
+    @fc.node
+    async def halve_later(n: int) -> int:
+        return halve.function(n)  # type: ignore[no-any-return]
+
+    @fc.node
+    def is_small(n: int) -> bool:
+        return n < bound // 4
+
+    body = halve if is_plain else halve_later
+    loop = fc.Repeat(
+        NUMBER,
+        lambda n: body(n=n),
+        until=lambda n: is_small(n=n),
+        max_steps=steps,
+        stop_when_stable=is_stable,
+    )
+    state = start
+    for _ in range(steps):
+        following = state // 2 + bound // 10
+        is_over = following < bound // 4 or (is_stable and following == state)
+        state = following
+        if is_over:
+            break
+    assert fc.Chain(loop).run(number=start) == state
+
+
+def test_a_state_that_stops_changing_ends_the_loop_only_where_asked() -> None:
+    calls: list[str] = []
+
+    @fc.node
+    def shorten(text: str) -> str:
+        calls.append(text)
+        return text[:3]
+
+    for is_stable, expected in ((True, 2), (False, 50)):
+        calls.clear()
+        loop = fc.Repeat(TEXT, lambda text: shorten(text=text), max_steps=50, stop_when_stable=is_stable)
+        assert fc.Chain(loop).run(text="abcdef") == "abc"
+        assert len(calls) == expected
+
+
+class State:
+    """A state that can be watched."""
+
+    live: ClassVar[weakref.WeakSet[State]] = weakref.WeakSet()
+    most = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        State.live.add(self)
+        State.most = max(State.most, len(State.live))
+
+
+@fc.node
+def begin(number: int) -> State:
+    return State(number)
+
+
+@fc.node
+def following(state: State) -> State:
+    return State(state.number + 1)
+
+
+@fc.node
+async def following_later(state: State) -> State:
+    return State(state.number + 1)
+
+
+@fc.node
+def number_of(state: State) -> int:
+    return state.number
+
+
+@pytest.mark.parametrize("step", [following, following_later], ids=["plain", "awaited"])
+def test_ten_thousand_steps_hold_no_more_than_a_few_states(step: Any) -> None:
+    State.most = 0
+    loop = fc.Repeat(begin(number=NUMBER), lambda state: step(state=state), max_steps=10_000)
+    limit = sys.getrecursionlimit()
+    assert fc.Chain(number_of(state=loop)).run(number=0) == 10_000
+    assert sys.getrecursionlimit() == limit
+    assert State.most <= 4
+
+
+def test_steps_of_a_loop_with_a_model_take_no_more_memory_the_more_they_are() -> None:
+    def peak(steps: int) -> int:
+        model = FakeModel(summarize=lambda request: request.text)
+        chain = fc.Chain(fc.Repeat(TEXT, lambda text: fc.Summarize(text=text, model=model), max_steps=steps))
+        world = SimulatedWorld()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for _ in world.batch(chain, [{"text": "a"}]):
+                pass
+            model.batches.clear()
+            model.answered.clear()
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    assert peak(500) <= peak(100) + 20_000
+
+
+FAILING: dict[str, Callable[[], Any]] = {
+    "error": lambda: fc.Summarize(text=TEXT, model=FakeModel(fails=lambda request: ValueError("no"))),
+    "lost": lambda: fc.Summarize(text=TEXT, model=FakeModel(fails=lambda request: ConnectionError("lost"))),
+    "in a map": lambda: fc.Join(
+        texts=fc.Each([TEXT], lambda t: fc.Summarize(text=t, model=FakeModel(fails=lambda request: ValueError("no"))))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_reserve_is_taken_after_an_error(kind: str) -> None:
+    chain = fc.Chain(fc.Fallback(FAILING[kind](), fc.Join(texts=["reserve"])))
+    assert list(SimulatedWorld().batch(chain, [{"text": "a"}])) == ["reserve"]
+
+
+def test_a_reserve_is_taken_after_a_call_that_takes_too_long() -> None:
+    slow, quick = FakeModel("slow"), FakeModel("quick", summarize=lambda request: "quick")
+    chain = fc.Chain(fc.Fallback(fc.Summarize(text="slow", model=slow), fc.Summarize(text="quick", model=quick)))
+    world = SimulatedWorld(seconds=lambda requests: 1e9 if requests[0].text == "slow" else 1.0)
+    once = fc.Retry(stop=fc.stop_after_attempt(1))
+    assert list(world.batch(chain, [{}], fc.Settings(request_timeout=5.0, retry=once))) == ["quick"]
+    assert world.now() == 5.0 + 1.0
+
+
+def test_a_reserve_is_taken_where_a_value_is_refused_and_the_last_is_taken_as_it_is() -> None:
+    ways = [fc.Generate(prompt=word, model=FakeModel(generate=lambda r: r.prompt)) for word in ("a", "bb", "ccc")]
+    chain = fc.Chain(fc.Fallback(*ways, accept=lambda text: is_long(text=text)))  # type: ignore[arg-type]
+    assert chain.run() == "ccc"
+
+
+def test_a_run_that_is_over_takes_no_reserve() -> None:
+    """The run's own time limit is nobody's failure."""
+    chain = fc.Chain(fc.Fallback(fc.Summarize(text=TEXT, model=FakeModel()), "reserve"))
+    world = SimulatedWorld(seconds=lambda requests: 60.0)
+    with pytest.raises(TimeoutError):
+        list(world.batch(chain, [{"text": "a"}], fc.Settings(timeout=1.0)))
+
+
+def test_nothing_of_a_reserve_is_run_before_it_is_needed() -> None:
+    ran: list[str] = []
+
+    @fc.node
+    def spy(text: str) -> str:
+        ran.append(text)
+        return text
+
+    way = fc.Fallback(later_turn(text=TEXT), spy(text=fc.Summarize(text=TEXT, model=FakeModel())))
+    assert fc.Chain(way).run(text="a") == "a"
+    assert ran == []
