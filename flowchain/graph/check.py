@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from flowchain.errors import ChainError, FlowchainError, Problem
+from flowchain.errors import MOST_TOLD, ChainError, FlowchainError, Problem
 from flowchain.graph.build import Scope
 from flowchain.graph.samples import sample
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
@@ -71,8 +71,9 @@ class Report:
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {kind}" for name, kind in self.inputs)
         lines = [f"chain {self.chain!r}: ({inputs}) -> {self.output}, {len(self.edges)} edges fit"]
-        lines += [f"  {call.node}: {call.task} by {call.model}, {call.verdict} ({call.reason})" for call in self.calls]
-        lines += [f"  warning: {warning}" for warning in self.warnings]
+        calls = [f"  {call.node}: {call.task} by {call.model}, {call.verdict} ({call.reason})" for call in self.calls]
+        for part in (calls, [f"  warning: {warning}" for warning in self.warnings]):
+            lines += part[:MOST_TOLD] + ([f"  … {len(part) - MOST_TOLD:,} more"] if len(part) > MOST_TOLD else [])
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -108,6 +109,7 @@ def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_stri
             edges.append((source, name, edge.field))
             if not fits(edge.source.value_type, edge.wanted):
                 problems.append(wiring_problem(name, node.written, edge, source))
+        problems.extend(_unsendable(node, name))
         if isinstance(node, TaskNode):
             found = _call(node, name, model_of, fit_of)
             if isinstance(found, Problem):
@@ -122,6 +124,20 @@ def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_stri
     inputs = tuple((node.name, describe(node.type)) for node in scope.reads if isinstance(node, Input))
     told = tuple(f"{warning.node}: {warning.got}. {warning.fix}" for warning in warnings)
     return Report(chain, inputs, describe(scope.output.value_type), tuple(edges), tuple(calls), told)
+
+
+def _unsendable(node: Node[Any], name: str) -> Iterator[Problem]:
+    """Find literals that no encoding can hold; texts that come as inputs are looked at when they come."""
+    for field_name, value in node.__dict__.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    got = f"a lone surrogate (U+{ord(text[error.start]):04X}) at offset {error.start:,}"
+                    yield Problem(
+                        name, field_name, got, "text with a UTF-8 form", "Repair the text where it is decoded."
+                    )
 
 
 def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> Call | Problem:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import CoreConfig, SchemaValidator
 
 from flowchain.errors import MOST_TOLD, ChainError, Problem, nearest, shown
+from flowchain.nodes.problems import candidates
 from flowchain.nodes.ref import Edge, Node, Ref, brief, checked_name
 from flowchain.nodes.types import describe, element_of
 
@@ -232,7 +233,8 @@ class FunctionNode(Node[T], Generic[T]):
                 problems += self._literal_problems(where, name, value)
         for name, kind in signature.types.items():
             if name not in given and name not in signature.defaults:
-                problems.append(Problem(where, name, "nothing", describe(kind), f"Pass {name}=…, a literal or a node."))
+                fix = f"Pass {name}=…, a literal or a node{candidates(kind, given.values())}."
+                problems.append(Problem(where, name, "nothing", describe(kind), fix))
         return problems
 
     def _literal_problems(self, where: str, name: str, value: Any) -> Iterator[Problem]:

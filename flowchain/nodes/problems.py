@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -38,7 +38,7 @@ def _way_out(given: Any, wanted: Any, reader: str, source: str) -> str:
         return f"{source} is one {describe(given)}, not a list of them; use Split(text={source}) or [{source}]."
     members = get_args(given)
     if type(None) in members and all(fits(member, wanted) for member in members if member is not type(None)):
-        return f"{source} may be None. Give its Input a default=…, or decide in an @fc.node function."
+        return f"{source} may be None. Give it a default=… if it is an Input, or decide in an @fc.node function."
     if isinstance(given, type) and issubclass(given, BaseModel):
         fields = [name for name, field in given.model_fields.items() if fits(field.annotation, wanted)]
         if fields and fits(str, wanted):
@@ -70,7 +70,8 @@ def field_problems(cls: type[Node[Any]], label: str, given: Mapping[str, Any], e
             problems.append(Problem(label, field, "an unknown field", f"a field of {cls.__name__}", fix))
         elif "missing" in kinds:
             wanted = _takes(cls, field)
-            problems.append(Problem(label, field, "nothing", wanted, f"Pass {field}=…, a literal or a node."))
+            fix = f"Pass {field}=…, a literal or a node{candidates(cls.wanted_by(field), given.values())}."
+            problems.append(Problem(label, field, "nothing", wanted, fix))
         else:
             # A union reports every branch; the one that failed on the value, not on the type, is the useful one.
             details.sort(key=lambda detail: detail["type"].endswith("_type") or "is_instance" in detail["type"])
@@ -78,6 +79,21 @@ def field_problems(cls: type[Node[Any]], label: str, given: Mapping[str, Any], e
             got = shown(given.get(field, details[0]["input"]))
             problems.append(Problem(label, field, got, _takes(cls, field), message[:1].upper() + message[1:] + "."))
     return problems
+
+
+def candidates(wanted: Any, given: Iterable[Any]) -> str:
+    """Name the nodes that would fit: those among what was given beside, and what these read, near ones first."""
+    found: list[str] = []
+    seen: list[Any] = [value for value in given if hasattr(value, "edges")]
+    for node in seen:  # grows while it is walked
+        if wanted is not None and fits(node.value_type, wanted):
+            found.append(node.name or node.base_name)
+        if len(seen) < _MOST_CANDIDATES:
+            seen.extend(edge.source for edge in node.edges if edge.source not in seen)
+    return f" ({', '.join(dict.fromkeys(found[:5]))} would fit)" if found else ""
+
+
+_MOST_CANDIDATES = 100
 
 
 def _takes(cls: type[Node[Any]], field: str) -> str:

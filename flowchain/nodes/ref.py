@@ -220,6 +220,11 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
                 found.append(_Field(name, whole, element))
         cls._fields = tuple(found)
 
+    @classmethod
+    def wanted_by(cls, name: str) -> Any:
+        """Give the type that a reference in this field must have; None where it takes none as a whole."""
+        return next((field.whole for field in cls._fields if field.name == name), None)
+
     @property
     def value_type(self) -> Any:
         """The type of the value, as an annotation."""

@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 
 from flowchain.errors import Problem
 from flowchain.nodes.ref import Node, Ref
+from flowchain.nodes.schema import schema_problem
 from flowchain.nodes.types import describe
 from flowchain.records import AnswerSpan, Classification, Entity, Message, Task
 from flowchain.retry import Retry
@@ -234,6 +235,10 @@ class Generate(Sampled[Reply_co], Generic[Reply_co]):
         if kind is not None and not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             fix = "Declare a pydantic model with the fields you want."
             problems.append(self._problem("output_type", describe(kind), "a pydantic model class", fix))
+        elif kind is not None:
+            finding = schema_problem(kind)
+            if finding:
+                problems.append(self._problem("output_type", *finding))
         return problems
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import flowchain as fc
@@ -23,6 +25,32 @@ def test_an_unfocused_summary_ahead_of_an_answer_is_a_warning_and_strictly_a_pro
     assert "focus=question" in chain.check().warnings[0]
     with pytest.raises(fc.ChainError, match="unfocused"):
         chain.check(strict=True)
+
+
+def test_a_body_that_does_not_read_its_item_is_a_warning_and_strictly_a_problem() -> None:
+    text = fc.Input("text", str)
+    chain = fc.Chain(fc.Each(["a", "b"], lambda item: fc.Join(texts=[text]), name="same"))
+    assert chain.check().warnings[0].startswith("same: its body does not read its item")
+    with pytest.raises(fc.ChainError, match=r"same\.body.*does not read its item"):
+        chain.check(strict=True)
+
+
+def test_a_literal_that_no_encoding_holds_is_found_before_a_model_is() -> None:
+    node = fc.Join(texts=["fine", "wrong\ud800"], name="both")
+    with pytest.raises(fc.ChainError, match=r"both\.texts.*U\+D800\) at offset 5"):
+        fc.Chain(fc.Summarize(text=node)).run()
+
+
+def test_a_report_on_many_nodes_prints_in_few_lines() -> None:
+    chain = fc.Chain(fc.Join(texts=[fc.Summarize(text=f"text {number}") for number in range(300)]))
+    assert "… 250 more" in repr(chain.check())
+    assert len(repr(chain.check()).splitlines()) < 60
+
+
+@pytest.mark.parametrize("output", [None, (), [], "text", str, {"a": fc.Input("a", str)}])
+def test_a_chain_without_an_output_is_no_chain(output: Any) -> None:
+    with pytest.raises(fc.ChainError, match=r"chain\.output.*a node"):
+        fc.Chain(output)
 
 
 def test_duplicate_names_show_both_nodes() -> None:

@@ -55,7 +55,10 @@ def double(n: int) -> int:
         # Repeat
         (lambda: fc.Repeat(TEXT, lambda state: state), r"repeat\.max_steps.*got: nothing"),
         (lambda: fc.Repeat(TEXT, lambda state: state, max_steps=0), r"max_steps.*got: 0"),
-        (lambda: fc.Repeat(TEXT, lambda state: state, max_steps=MOST_STEPS + 1), r"max_steps.*10001"),
+        (
+            lambda: fc.Repeat(TEXT, lambda state: state, max_steps=MOST_STEPS + 1),
+            r"max_steps.*10001.*a loop into a loop",
+        ),
         (lambda: fc.Repeat(TEXT, lambda state: state, max_steps=True), r"max_steps.*got: True"),
         (lambda: fc.Repeat(TEXT, lambda state: NUMBER, max_steps=3), r"repeat\.body.*int.*str.*next state"),
         (lambda: fc.Repeat(NUMBER, lambda state: state, max_steps=3, append=True), r"repeat\.start.*int"),
@@ -195,3 +198,13 @@ def test_an_item_is_of_use_inside_its_body_alone() -> None:
     fc.Each(TEXTS, lambda text: kept.append(text) or shout(text=text))  # type: ignore[func-returns-value]
     with pytest.raises(fc.ChainError, match="outside its body"):
         fc.Chain(shout(text=kept[0]))
+
+
+def test_more_steps_than_one_loop_has_are_a_loop_in_a_loop() -> None:
+    @fc.node
+    def counted(n: int) -> int:
+        return n + 1
+
+    inner = 200
+    loops = fc.Repeat(0, lambda n: fc.Repeat(n, lambda m: counted(n=m), max_steps=inner), max_steps=60)
+    assert fc.Chain(loops).run() == 60 * inner > MOST_STEPS

@@ -134,6 +134,16 @@ def test_a_shared_node_stays_one_and_equal_ones_stay_two() -> None:
     assert len(fc.Chain(fc.Join(texts=[one, two, one])).graph) == 4
 
 
+def test_a_repr_says_what_was_given_and_how_much_more_there_is() -> None:
+    assert repr(fc.Each(TEXTS, lambda text: fc.Summarize(text=text))) == "Each(items=<texts>, body=<summarize>)"
+    assert repr(fc.Summarize(text="a", name="b")) == "Summarize(name='b', text='a')"
+    many = fc.Join(texts=[str(number) for number in range(10_000)])
+    assert repr(many) == "Join(texts=['0', '1', '2', '3', … 9,996 more])"
+    wide = fc.Choose(TEXT, {str(number): "x" * 10_000 for number in range(10_000)})
+    assert "… 9,996 more" in repr(wide)
+    assert len(repr(wide)) < 2_000
+
+
 def test_a_repr_names_nodes_instead_of_nesting_them() -> None:
     node: Any = TEXT
     for _ in range(60):
@@ -160,7 +170,10 @@ def test_all_that_is_wrong_with_a_node_is_told_at_once() -> None:
         (lambda: fc.Summarize(txt="a"), r"Did you mean 'text'"),
         (lambda: fc.Summarize(text=TEXTS), r"list\[str\] \(texts\).*wanted: str.*Join\(texts=texts\).*Each\(texts"),
         (lambda: fc.Summarize(text=ANSWER), r"AnswerSpan.*\{value\.text\}"),
-        (lambda: fc.Summarize(text=fc.Input("maybe", str | None)), r"may be None.*default="),
+        (lambda: fc.Summarize(text=fc.Input("maybe", str | None)), r"may be None.*default=.*@fc\.node"),
+        (lambda: fc.Answer(question=TEXT), r"answer\.context.*got: nothing.*\(text would fit\)"),
+        (lambda: fc.Answer(context=SUMMARY), r"answer\.question.*\(summarize, text would fit\)"),
+        (lambda: fc.Answer(context=TEXTS), r"answer\.question.*a literal or a node\."),
         (lambda: fc.Summarize(text=fc.Input("n", int)), r"got: int.*nothing is coerced"),
         (lambda: fc.Join(texts=TEXT), r"one str, not a list of them; use Split"),
         (lambda: fc.Join(texts=[TEXT, fc.Input("n", int)]), r"join\.texts\[1\].*int"),
