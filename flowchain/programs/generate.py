@@ -1,12 +1,11 @@
-"""How text is generated: from a prompt, a conversation or examples; and how a reply becomes a typed value."""
+"""How text is generated: from a prompt, a conversation or examples; and asked again where a type is not met."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from flowchain.errors import ModelError, shown
 from flowchain.excerpt import Excerpt, concatenate, written
@@ -14,6 +13,7 @@ from flowchain.programs.ask import Program, Site, ask
 from flowchain.programs.conversation import fitted_turns, message
 from flowchain.programs.overflow import fitted
 from flowchain.programs.reading import refuse_empty
+from flowchain.programs.typed import NotValid, instruction_of, read, schema_of
 from flowchain.records import ChatRequest, GenerateRequest, Message, Sampling
 
 
@@ -31,7 +31,7 @@ def generate(
     """Continue a prompt, or give an object of a type: asked again where the reply does not fit it."""
     refuse_empty(site, "prompt", prompt)
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    schema = None if output_type is None else _schema(output_type)
+    schema = None if output_type is None else schema_of(output_type)
     # Part of every request of a typed reply, so that it is counted where a prompt is shortened to its room.
     instruction = instruction_of(output_type)
 
@@ -51,13 +51,6 @@ def generate(
     return (yield from _typed(site, fitting, request, output_type, attempts))
 
 
-def instruction_of(output_type: type[BaseModel] | None) -> str:
-    """Give what a prompt for a typed reply ends with; empty for free text."""
-    if output_type is None:
-        return ""
-    return f"\n\nReply with one JSON object and nothing else. JSON Schema:\n{_schema(output_type)}\n"
-
-
 def _typed(
     site: Site, prompt: str, request: Callable[..., GenerateRequest], output_type: type[BaseModel], attempts: int
 ) -> Program[BaseModel]:
@@ -66,9 +59,9 @@ def _typed(
         reply = yield from ask(request(prompt, None, added))
         last = reply.text
         try:
-            return output_type.model_validate_json(last)
-        except ValidationError as error:
-            problem = "; ".join(_finding(found["loc"], found["msg"]) for found in error.errors(include_url=False))[:500]
+            return read(output_type, last)
+        except NotValid as error:
+            problem = str(error)
             added = f"{last}\n\nThat was not valid ({problem}). The JSON object:\n"
     raise ModelError(
         f"{site.model.name!r} gave no valid {output_type.__name__} in {attempts} attempts: {problem}. "
@@ -79,14 +72,6 @@ def _typed(
         wanted=output_type.__name__,
         fix="Simplify the type, show an example in the prompt, or take a stronger model.",
     )
-
-
-def _finding(place: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, place))}: {message}" if place else message
-
-
-def _schema(output_type: type[BaseModel]) -> str:
-    return json.dumps(output_type.model_json_schema(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def chat(

@@ -36,7 +36,7 @@ from flowchain.nodes.tasks import (
 from flowchain.nodes.template import render
 from flowchain.programs.answer import _FINAL
 from flowchain.programs.conversation import message
-from flowchain.programs.generate import instruction_of
+from flowchain.programs.typed import instruction_of
 from flowchain.protocols import Model, tasks_of
 from flowchain.records import (
     AnswerRequest,

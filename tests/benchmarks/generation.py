@@ -178,9 +178,11 @@ def pipelines(folder: Path, module: Any, prompts: list[str], tokens: int) -> dic
         print("LangChain is left out: pip install langchain-huggingface")
         return ways
     for size, name in ((1, "one at a time"), (16, "`batch_size=16`")):
-        # It hands over as many prompts at once; whether they become one batch is the pipeline's own setting.
-        chain = HuggingFacePipeline(pipeline=pipe, batch_size=size, pipeline_kwargs=settings | {"batch_size": size})
-        ways[f"LangChain's `HuggingFacePipeline`, {name}"] = partial(chain.batch, prompts)
+        # How many prompts it hands over at once, and whether the pipeline makes one batch of them, are two settings;
+        # the pipeline's count only where they are given with the call.
+        chain = HuggingFacePipeline(pipeline=pipe, batch_size=size)
+        asked = partial(chain.batch, prompts, pipeline_kwargs=settings | {"batch_size": size})
+        ways[f"LangChain's `HuggingFacePipeline`, {name}"] = asked
     return ways
 
 
