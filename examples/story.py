@@ -14,7 +14,7 @@ from pathlib import Path
 import tiny
 
 import flowchain as fc
-from flowchain.events import ReplyReceived, TextPiece
+from flowchain.events import TextPiece
 
 STORY = """A lighthouse keeper found a letter in a bottle.
 It was written in her own hand, and dated tomorrow.
@@ -36,7 +36,7 @@ def build(model: str) -> fc.Chain[str]:
 
     def following(story: fc.Ref[str]) -> fc.Ref[str]:
         line = fc.Generate(prompt=story, stop="\n", max_tokens=60, model=model)
-        return fc.PromptTemplate("{line}\n", values={"line": line})
+        return fc.PromptTemplate("{line}\n", values={"line": line}, name="whole_line")
 
     beginning = fc.Input("beginning", str)
     return fc.Chain(fc.Repeat(beginning, following, until=lambda story: is_over(story=story), append=True, max_steps=8))
@@ -53,10 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     beginning = STORY.splitlines(keepends=True)[0]
     print(beginning, end="")
     for event in build(model).stream(beginning=beginning):
-        if isinstance(event, TextPiece):
+        # Replies stream on through the template that reads them, which has the end of the line, too.
+        if isinstance(event, TextPiece) and event.node.endswith("/whole_line"):
             print(event.text, end="", flush=True)
-        elif isinstance(event, ReplyReceived):
-            print()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ https://arxiv.org/abs/1710.10723: the shared normalisation). A span seen in two 
 score. "No answer" is start[CLS] + end[CLS], the lowest of all windows, as in the SQuAD 2.0 evaluation of BERT; where
 the request allows it, it is one more outcome of the softmax.
 
-Spans begin and end at tokens that are not blank, and the answer is a slice of the document, never a decoded text.
+Spans begin and end at tokens that are not blank, and the answer is a slice of the document, never a decoded text. A
+token may be a part of a word; what is given is the whole word, as transformers' own question answering did (its
+``align_to_words``), but for scripts that are written without spaces, where a run of letters may be a sentence.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
 LONGEST_ANSWER = 30
 """In tokens; the bound of the SQuAD scripts."""
 _LEAST_ROOM = 16
+_LONGEST_WORD = 60
+# Thai, Lao, Myanmar, Khmer, kana and the ideographs.
+_WITHOUT_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|\n")
 
 
@@ -116,6 +124,30 @@ def evidence(document: str, start: int, end: int) -> tuple[int, int]:
     return low + len(kept) - len(kept.lstrip()), low + len(kept.rstrip())
 
 
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen a span to the ends of the words that it cuts.
+
+    >>> text = "It ran in Worcestershire."
+    >>> low, high = whole_words(text, 13, 18)
+    >>> text[low:high]
+    'Worcestershire'
+    """
+    low, high = start, end
+    while _is_inside_word(text, low):
+        low -= 1
+    while _is_inside_word(text, high):
+        high += 1
+    # Nobody writes such words: rather a part of one than a page of base64.
+    return (low if start - low <= _LONGEST_WORD else start), (high if high - end <= _LONGEST_WORD else end)
+
+
+def _is_inside_word(text: str, at: int) -> bool:
+    return 0 < at < len(text) and all(
+        (letter.isalnum() or unicodedata.category(letter).startswith("M")) and not _WITHOUT_SPACES.match(letter)
+        for letter in text[at - 1 : at + 1]
+    )
+
+
 def _overlap(capacity: int) -> int:
     # A quarter gives words at a seam some context; any answer that may be given lies whole in some window.
     return max(_longest_answer(capacity) - 1, capacity // 4)
@@ -159,6 +191,7 @@ def _best(
     first, length = divmod(best - ends[index] + spans[index].numel(), width)
     offsets = documents[index].offsets
     start, end = _trimmed(request.documents[index], offsets[first][0], offsets[first + length][1])
+    start, end = whole_words(request.documents[index], start, end)
     low, high = evidence(request.documents[index], start, end)
     return AnswerReply(
         text=str(request.documents[index][start:end]),

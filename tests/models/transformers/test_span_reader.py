@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
-from flowchain.models.transformers.span_reader import LONGEST_ANSWER, evidence, passages
+from flowchain.models.transformers.span_reader import LONGEST_ANSWER, evidence, passages, whole_words
 from flowchain.records import AnswerReply, AnswerRequest
 from tests.models.transformers.texts import any_text, few, with_specials
 from tests.tiny_models import CORPUS, Build
@@ -92,8 +93,30 @@ def test_the_best_span_of_all_documents_is_found(
                 offsets = loaded.tokenizer(documents[document], add_special_tokens=False, return_offsets_mapping=True)[
                     "offset_mapping"
                 ]
-                spans.add((document, documents[document][offsets[i][0] : offsets[j][1]].strip()))
-        assert (reply.document, reply.text) in spans
+                spans.add((document, *whole_words(documents[document], *trimmed(documents[document], i, j, offsets))))
+        assert (reply.document, reply.start, reply.end) in spans
+
+
+def trimmed(document: str, first: int, last: int, offsets: list[tuple[int, int]]) -> tuple[int, int]:
+    span = document[offsets[first][0] : offsets[last][1]]
+    start = offsets[first][0] + len(span) - len(span.lstrip())
+    return start, start + len(span.strip())
+
+
+@given(text=st.text(alphabet="aé1 .-日กe\u0301", max_size=40), data=st.data())
+def test_a_span_is_widened_to_the_words_it_cuts_and_no_further(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    low, high = whole_words(text, start, end)
+    words = [match.span() for match in re.finditer("[aé1e\u0301]+", text)]
+    assert low == next((one for one, other in words if one < start < other), start)
+    assert high == next((other for one, other in words if one < end < other), end)
+
+
+def test_a_run_of_letters_that_is_no_word_is_not_given_whole() -> None:
+    blob = "a" * 500
+    assert whole_words(blob, 200, 203) == (200, 203)
+    assert whole_words(f"{blob} 1871", 502, 503) == (501, 505)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
