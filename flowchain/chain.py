@@ -65,6 +65,7 @@ class Chain(Generic[T_co]):
         self._executor: Executor | None = None
         self._quick: Callable[[Mapping[str, Any]], Any] | None = None
         self._input_names: frozenset[str] | None = None
+        self._passed_with: dict[str, Any] | None = None  # the models of the last check that found nothing
 
     def __call__(self, **inputs: Any) -> Ref[T_co]:
         """Use the chain as a node of another: what it gives for these literals and references in place of its inputs.
@@ -360,8 +361,9 @@ class Chain(Generic[T_co]):
     def _checked(self, settings: Settings) -> Executor:
         """Give the executor; where models are asked, first see that they can do what is asked of them."""
         executor = self._prepared()
-        if not executor.plan.is_plain:
+        if not executor.plan.is_plain and settings.models != self._passed_with:
             self._report(settings, strict=False)
+            self._passed_with = dict(settings.models)
         return executor
 
     def _shown(self, settings: Settings, inputs: Mapping[str, Any]) -> AbstractContextManager[Settings]:

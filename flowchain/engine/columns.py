@@ -24,14 +24,14 @@ def compile_loop(plan: Plan) -> Loop:
     Slots are shared: a value's slot is taken over by a later step once its last reader has run, so that a chain of
     100,000 nodes holds two values.
     """
-    shared, count = _shared_slots(plan)
+    shared, count = shared_slots(plan)
     output = shared[plan.output]
     if len(plan.steps) == 1 and len(plan.steps[0].reads) == 1 and plan.output == plan.steps[0].slot:
         return _single(plan.steps[0], shared[plan.steps[0].reads[0]])
     program = []
     for step in plan.steps:
         reads = [shared[slot] for slot in step.reads]
-        take: Any = reads[0] if len(reads) == 1 else _taker(reads)
+        take: Any = reads[0] if len(reads) == 1 else taker(reads)
         program.append((step.call, step.validate, shared[step.slot], take, step))
     padding = [None] * (count - len(given_slots(plan)))
 
@@ -71,13 +71,14 @@ def _told(step: Step | None, value: Any, error: BaseException) -> Exception:
     return told(step.name, step.node.value_type, value, error)
 
 
-def _taker(reads: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+def taker(reads: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Give a function that takes the values of several slots, or of none."""
     if not reads:
         return lambda values: ()
     return itemgetter(*reads)
 
 
-def _shared_slots(plan: Plan) -> tuple[list[int], int]:
+def shared_slots(plan: Plan) -> tuple[list[int], int]:
     """Give each slot of the plan a shared one: given values first, in order, then the lowest that is free."""
     last_reader = [-1] * plan.slot_count
     for index, step in enumerate(plan.steps):

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+from flowchain.engine.awaiting import compile_awaiting, run_row, run_rows
 from flowchain.engine.choosing import Choice
 from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
@@ -46,6 +47,8 @@ class Executor:
         self._limited = readers_of(plan.scope)
         self._needs_loop = needs_loop(self.plan)
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
+        self._resolved: tuple[Mapping[str, Any], dict[Step, Model]] | None = None
+        self._awaiting = compile_awaiting(self.plan) if self._needs_loop else None
         self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
 
     def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:
@@ -68,8 +71,12 @@ class Executor:
         return run
 
     def models(self, settings: Settings) -> dict[Step, Model]:
-        """Resolve the model of every step that asks one."""
-        return {step: self.model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
+        """Resolve the model of every step that asks one; runs of equal settings share the answer."""
+        known = self._resolved
+        if known is None or known[0] != settings.models:
+            found = {step: self.model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
+            known = self._resolved = (dict(settings.models), found)
+        return known[1]
 
     # ── one row ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,6 +92,8 @@ class Executor:
 
     async def arun(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row on the running event loop."""
+        if self._awaiting is not None and _is_unwatched(settings):
+            return await run_row(self._awaiting, self._bound(given, settings))
         run = self._drive_async([self._bound(given, settings)], settings, 1)
         found = [row async for row in run if isinstance(row, Row)]
         return _value(found[0])
@@ -234,6 +243,8 @@ class Executor:
     def _drive_async(
         self, rows: Any, settings: Settings, count: int | None, *, with_pauses: bool = False
     ) -> AsyncGenerator[Row | Pause, None]:
+        if self._awaiting is not None and not with_pauses and _is_unwatched(settings):
+            return run_rows(self._awaiting, rows, settings.concurrency)
         from flowchain.engine.drive_async import drive_async
 
         return drive_async(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
@@ -272,6 +283,13 @@ class _Source:
                 f"the rows ended with {type(self._error).__name__} at index {self._count}: {self._error}",
                 item=self._count,
             ) from self._error
+
+
+def _is_unwatched(settings: Settings) -> bool:
+    """Does nobody listen, not even asyncio's debug mode, and is there no limit to keep? Called on a running loop."""
+    import asyncio
+
+    return not settings.observers and settings.timeout is None and not asyncio.get_running_loop().get_debug()
 
 
 def _value(row: Row) -> Any:
