@@ -361,9 +361,13 @@ class Chain(Generic[T_co]):
     def _checked(self, settings: Settings) -> Executor:
         """Give the executor; where models are asked, first see that they can do what is asked of them."""
         executor = self._prepared()
-        if not executor.plan.is_plain and settings.models != self._passed_with:
-            self._report(settings, strict=False)
-            self._passed_with = dict(settings.models)
+        if not executor.plan.is_plain:
+            from flowchain.engine.choosing import choice_key
+
+            key = choice_key(settings)
+            if key is None or key != self._passed_with:
+                self._report(settings, strict=False)
+                self._passed_with = key
         return executor
 
     def _shown(self, settings: Settings, inputs: Mapping[str, Any]) -> AbstractContextManager[Settings]:

@@ -13,6 +13,13 @@ from flowchain.protocols import Model, Replays
 from flowchain.records import TASKS
 
 
+def choice_key(settings: Settings) -> dict[str, Any] | None:
+    """Give what a choice of models depends on, to be made once for equal settings; None: a replay chooses anew."""
+    if settings.store is not None and isinstance(settings.store, Replays):
+        return None
+    return dict(settings.models)
+
+
 class Choice:
     """Chooses for the nodes of one chain."""
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from flowchain.engine.awaiting import compile_awaiting, run_row, run_rows
-from flowchain.engine.choosing import Choice
+from flowchain.engine.choosing import Choice, choice_key
 from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
@@ -47,7 +47,7 @@ class Executor:
         self._limited = readers_of(plan.scope)
         self._needs_loop = needs_loop(self.plan)
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
-        self._resolved: tuple[Mapping[str, Any], dict[Step, Model]] | None = None
+        self._resolved: tuple[dict[str, Any] | None, dict[Step, Model]] | None = None
         self._awaiting = compile_awaiting(self.plan) if self._needs_loop else None
         self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
 
@@ -72,10 +72,10 @@ class Executor:
 
     def models(self, settings: Settings) -> dict[Step, Model]:
         """Resolve the model of every step that asks one; runs of equal settings share the answer."""
-        known = self._resolved
-        if known is None or known[0] != settings.models:
+        key, known = choice_key(settings), self._resolved
+        if known is None or key is None or known[0] != key:
             found = {step: self.model_of(step.node, step.name, settings) for step in self._steps}  # type: ignore[arg-type]
-            known = self._resolved = (dict(settings.models), found)
+            known = self._resolved = (key, found)
         return known[1]
 
     # ── one row ──────────────────────────────────────────────────────────────────────────────────────────────────
