@@ -129,6 +129,8 @@ def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_stri
 def _unsendable(node: Node[Any], name: str) -> Iterator[Problem]:
     """Find literals that no encoding can hold; texts that come as inputs are looked at when they come."""
     for field_name, value in node.__dict__.items():
+        if not isinstance(value, (str, tuple)):
+            continue
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and not text.isascii():
                 try:

@@ -53,6 +53,7 @@ class FrozenSet(_Frozen, set[Any]):
 
 _PLAIN: dict[Any, Any] = {FrozenList: list, FrozenDict: dict, FrozenSet: set}
 _FROZEN: dict[Any, Any] = {plain: frozen for frozen, plain in _PLAIN.items()}
+_CONTAINERS = frozenset({tuple, *_FROZEN})
 
 
 def freeze(value: Any, depth: int = 0) -> Any:
@@ -67,12 +68,14 @@ def freeze(value: Any, depth: int = 0) -> Any:
     flowchain.errors.ChainError: what a node holds can't be changed: ...
     """
     kind = type(value)
-    if kind is not tuple and kind not in _FROZEN:
+    if kind not in _CONTAINERS:
         return value
     if depth > _DEEPEST:
         fix = "Give such values as inputs."
         raise ChainError.of([Problem(None, None, f"values nested {depth} deep", f"at most {_DEEPEST}", fix)])
     if kind is dict:
+        if not any(type(item) in _CONTAINERS for item in value.values()):
+            return FrozenDict(value)
         return FrozenDict({key: freeze(item, depth + 1) for key, item in value.items()})
     items = [freeze(item, depth + 1) for item in value]
     if kind is not tuple:

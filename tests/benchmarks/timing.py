@@ -67,10 +67,10 @@ def compare(ways: Mapping[str, Way], plain: Way, clock: Clock = time.process_tim
 
     Ways of more than a second take fewer rounds: their samples are long enough to be less noisy, and patience ends.
     """
-    single = {name: seconds(way.work, 1, clock) for name, way in ways.items()}  # also warms it up
+    single = {name: _single(way.work, clock) for name, way in ways.items()}
     rounds = {name: 7 if took < 1 else 3 if took < 8 else 2 for name, took in single.items()}
     repeats = {name: _repeats(way.work, single[name], clock) for name, way in ways.items()}
-    plain_repeats = _repeats(plain.work, seconds(plain.work, 1, clock), clock)
+    plain_repeats = _repeats(plain.work, _single(plain.work, clock), clock)
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(max(rounds.values(), default=0)):
         for name, way in ways.items():
@@ -93,6 +93,12 @@ def _median(costs: list[tuple[float, float]]) -> Measured:
 def _best(costs: list[tuple[float, float]], plain: float) -> Measured:
     ours = min(cost for cost, _ in costs)
     return Measured(ours / plain, ours, plain, len(costs))
+
+
+def _single(work: Work, clock: Clock) -> float:
+    """Time a single run, and not what the first one imports and compiles."""
+    first = seconds(work, 1, clock)
+    return first if first > 1 else min(first, seconds(work, 1, clock))
 
 
 def _repeats(work: Work, took_s: float, clock: Clock) -> int:
