@@ -157,7 +157,7 @@ class Chain(Generic[T_co]):
             return quick(inputs)  # type: ignore[no-any-return]
         given, settings = self._split(inputs)
         executor = self._checked(settings)
-        if executor.plan.is_plain:  # over before a display could be drawn
+        if executor.plan.is_plain and settings.store is None:  # over before a display could be drawn
             return executor.run(given, settings)  # type: ignore[no-any-return]
         with self._shown(settings, given) as watched:
             return executor.run(given, watched)  # type: ignore[no-any-return]
@@ -352,7 +352,8 @@ class Chain(Generic[T_co]):
             from flowchain.engine.plan import compile_plan
 
             executor = Executor(compile_plan(self._scope), self.name)
-            is_quiet = not self._settings.observers and self._settings.timeout is None and not self._settings.progress
+            own = self._settings
+            is_quiet = not own.observers and own.store is None and own.timeout is None and not own.progress
             self._input_names = executor.inputs.name_set
             self._quick = executor.quick() if is_quiet else None
             self._executor = executor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from flowchain.engine.awaiting import compile_awaiting, run_row, run_rows
 from flowchain.engine.choosing import Choice, choice_key
 from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
+from flowchain.engine.drive_async import drive_async, drive_on_loop
 from flowchain.engine.empty_texts import read_as_documents, refuse_empty
 from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
@@ -83,7 +85,7 @@ class Executor:
     def run(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row and give its value."""
         values = self._bound(given, settings)
-        if self._loop is not None and settings.timeout is None:
+        if self._loop is not None and _is_free(settings):
             if not settings.observers:
                 return self._loop(values)
             return self._listening_loop(values, settings.observers)  # type: ignore[misc]
@@ -118,7 +120,7 @@ class Executor:
 
     def batch(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[list[Any]]:
         """Run rows from any iterable; their values in row order, some at a time, with a `Failure` kept or raised."""
-        if self._loop is not None and not settings.observers and settings.timeout is None:
+        if self._loop is not None and not settings.observers and _is_free(settings):
             return self._batch_by_columns(rows, on_error)
         return ([value] for value in self._batch_by_rows(rows, settings, on_error))
 
@@ -233,8 +235,6 @@ class Executor:
         self, rows: Iterable[Any], settings: Settings, count: int | None, *, with_pauses: bool = False
     ) -> Iterator[Row | Pause]:
         if self._needs_loop:
-            from flowchain.engine.drive_async import drive_on_loop
-
             return drive_on_loop(lambda: self._drive_async(rows, settings, count, with_pauses=with_pauses))
         from flowchain.engine.drive import drive
 
@@ -245,8 +245,6 @@ class Executor:
     ) -> AsyncGenerator[Row | Pause, None]:
         if self._awaiting is not None and not with_pauses and _is_unwatched(settings):
             return run_rows(self._awaiting, rows, settings.concurrency)
-        from flowchain.engine.drive_async import drive_async
-
         return drive_async(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
 
 
@@ -285,11 +283,14 @@ class _Source:
             ) from self._error
 
 
-def _is_unwatched(settings: Settings) -> bool:
-    """Does nobody listen, not even asyncio's debug mode, and is there no limit to keep? Called on a running loop."""
-    import asyncio
+def _is_free(settings: Settings) -> bool:
+    """Is there no limit to keep, and no store that notes what rows come to? The fast loops do neither."""
+    return settings.timeout is None and settings.store is None
 
-    return not settings.observers and settings.timeout is None and not asyncio.get_running_loop().get_debug()
+
+def _is_unwatched(settings: Settings) -> bool:
+    """Is a run free, and does nobody listen, not even asyncio's debug mode? Called on a running loop."""
+    return _is_free(settings) and not settings.observers and not asyncio.get_running_loop().get_debug()
 
 
 def _value(row: Row) -> Any:

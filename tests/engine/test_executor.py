@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +125,31 @@ def test_whatever_a_function_ends_with_is_its_nodes_failure(ending: BaseExceptio
     assert [type(value) for value in found] == [fc.Failure] * 3
     reserve = fc.Chain(fc.Fallback(places(ending)[place], fc.Join(texts=["reserve"])))  # type: ignore[call-overload]
     assert reserve.run(**given) == "reserve"
+
+
+@pytest.mark.parametrize("kind", list(EXPECTED))
+def test_a_store_notes_what_every_kind_of_run_came_to(kind: str, tmp_path: Path) -> None:
+    @fc.node
+    def unless_bad(text: str) -> str:
+        if text == "bad":
+            raise ValueError("no")
+        return text
+
+    inner = chains()[kind]
+    chain = fc.Chain(inner(text=unless_bad(text=TEXT)))
+
+    async def later(store: fc.Store) -> None:
+        await chain.arun(text="a", store=store)
+        found = [value async for value in chain.abatch(rows, on_error="keep", store=store)]
+        assert found[0] == EXPECTED[kind]
+
+    rows = [{"text": "a"}, {"text": "bad"}]
+    with fc.Store(tmp_path / "runs.flow") as store:
+        assert chain.run(text="a", store=store) == EXPECTED[kind]
+        assert fc.Chain(chain.output, settings=fc.Settings(store=store)).run(text="a") == EXPECTED[kind]
+        chain.batch(rows, on_error="keep", store=store)
+        asyncio.run(later(store))
+        noted = sorted((run.failures, run.value) for run in store.runs())
+    assert [failures for failures, _ in noted] == [0, 0, 0, 1, 1]
+    assert {value for failures, value in noted if not failures} == {json.dumps(EXPECTED[kind])}
+    assert len({value for failures, value in noted if failures}) == 1
