@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
@@ -25,16 +24,15 @@ from collections.abc import (
 from typing import Any, TypeAlias
 
 from flowchain.engine.columns import given_slots, shared_slots, taker
+from flowchain.engine.core import WIDEST_MAP
+from flowchain.engine.drive_async import as_async, leave, own_cancellation
 from flowchain.engine.effects import Wait
-from flowchain.engine.failure import CAUGHT, at_item, node_error, told
-from flowchain.engine.hosts import PATIENCE_S
+from flowchain.engine.failure import CAUGHT, at_item, told
 from flowchain.engine.plan import Plan, Step
 from flowchain.engine.schedule import Row
 
 AwaitingLoop: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Any]]
 """A function of a plan's given values that gives a coroutine of its output."""
-
-_WIDEST_MAP = 1_024  # items of one map in progress at once, as in the core
 
 
 def compile_awaiting(plan: Plan) -> AwaitingLoop | None:
@@ -93,19 +91,16 @@ def _line(plan: Plan, calls: list[Callable[..., Any]], waiting: list[bool]) -> A
                 values[slot] = value
         except asyncio.CancelledError as error:
             assert step is not None
-            raise _own_cancellation(step, error) from error
+            failure = own_cancellation(step, error)
+            if failure is None:
+                raise
+            raise failure from error
         except CAUGHT as error:
             assert step is not None
             raise told(step.name, step.node.value_type, value, error)  # noqa: B904 — the cause is set there
         return values[output]
 
     return run
-
-
-def _own_cancellation(step: Step, error: asyncio.CancelledError) -> BaseException:
-    """Tell a cancellation that a function let through from one of the run: waiting on for the first would never end."""
-    running = asyncio.current_task()
-    return error if running is None or running.cancelling() else node_error(step.name, error, cause=error)
 
 
 # ── independent awaits ───────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +131,7 @@ class _Net:
                 self._spawn(index)
             return await self._done
         finally:
-            await _leave(self._tasks)
+            await leave(self._tasks)
 
     def _begin(self, index: int, ready: list[int]) -> None:
         """Do a plain step, and what it makes ready, at once; leave what waits in *ready*."""
@@ -188,7 +183,10 @@ class _Net:
                     value = await self._calls[index](*[self._values[slot] for slot in step.reads])
                     step.validate(value)
                 except asyncio.CancelledError as error:
-                    raise _own_cancellation(step, error) from error
+                    failure = own_cancellation(step, error)
+                    if failure is None:
+                        raise
+                    raise failure from error
                 except CAUGHT as error:
                     raise told(step.name, step.node.value_type, value, error)  # noqa: B904 — the cause is set there
                 ready: list[int] = []
@@ -229,7 +227,7 @@ def _mapped(step: Step, body: AwaitingLoop) -> Callable[..., Awaitable[list[Any]
                 except Exception as error:
                     raise at_item(error, index)  # noqa: B904 — the same error, told of its item
 
-        workers = {asyncio.create_task(work()) for _ in range(min(len(items), _WIDEST_MAP))}
+        workers = {asyncio.create_task(work()) for _ in range(min(len(items), WIDEST_MAP))}
         try:
             if workers:
                 await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -237,7 +235,7 @@ def _mapped(step: Step, body: AwaitingLoop) -> Callable[..., Awaitable[list[Any]
                 if worker.done() and worker.exception() is not None:
                     raise worker.exception()  # type: ignore[misc]
         finally:
-            await _leave(workers)
+            await leave(workers)
         return values
 
     return mapped
@@ -249,7 +247,7 @@ async def run_row(loop: AwaitingLoop, values: list[Any]) -> Any:
     try:
         await asyncio.wait((task,))
     finally:
-        await _leave((task,))
+        await leave((task,))
     return task.result()
 
 
@@ -257,8 +255,7 @@ async def run_rows(
     loop: AwaitingLoop, rows: Iterable[list[Any] | Exception] | AsyncIterable[list[Any] | Exception], width: int
 ) -> AsyncGenerator[Row, None]:
     """Run rows, at most *width* in progress or waiting for an earlier one, and give what becomes of them in order."""
-    feed = rows if isinstance(rows, AsyncIterable) else _as_async(rows)
-    source = aiter(feed)
+    source = as_async(rows)
     window: deque[asyncio.Task[Any] | Exception] = deque()
     number = 0
     is_exhausted = False
@@ -285,18 +282,4 @@ async def run_rows(
             window.popleft()
             number += 1
     finally:
-        await _leave([row for row in window if isinstance(row, asyncio.Task)])
-
-
-async def _as_async(rows: Iterable[Any]) -> AsyncIterator[Any]:
-    for row in rows:
-        yield row
-
-
-async def _leave(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel what still runs; a function that will not be cancelled is not waited for without end."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running, timeout=PATIENCE_S)
+        await leave([row for row in window if isinstance(row, asyncio.Task)])

@@ -31,7 +31,7 @@ from flowchain.engine.frames import EMPTY, Family, Frame, Lost, Pending, Task
 from flowchain.engine.plan import Plan, Step
 from flowchain.records import Reply
 
-_WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batches, and bounded memory
+WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batches, and bounded memory
 
 
 class Core:
@@ -326,7 +326,7 @@ class Core:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
-        while task.family is family and len(family.frames) < _WIDEST_MAP:
+        while task.family is family and len(family.frames) < WIDEST_MAP:
             item = next(family.items, EMPTY)
             if item is EMPTY:
                 if not family.frames:

@@ -20,6 +20,7 @@ from flowchain.engine.schedule import NeedRow, Pause, Row, schedule
 from flowchain.engine.session import Session
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import REAL_WORLD, World
+from flowchain.errors import NodeError
 from flowchain.protocols import Model
 
 
@@ -76,7 +77,7 @@ async def drive_async(
         session = Session(plan, settings, models, lines, inbox.put, world)
         error: BaseException | None = None
         session.start(row_count)
-        feed = _feed(rows)
+        feed = as_async(rows)
         try:
             steps = schedule(session)
             found: Row | NeedRow | Pause | None = next(steps, None)
@@ -111,13 +112,11 @@ async def drive_async(
             raise
         finally:
             session.close(error)
-            for running in tasks:
-                running.cancel()
-            if tasks:  # a function that will not be cancelled is not waited for without end
-                await asyncio.wait(tasks, timeout=PATIENCE_S)
+            await leave(tasks)
 
 
-async def _feed(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+async def as_async(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Give rows as an async iterator, whichever kind they come from."""
     if isinstance(rows, AsyncIterable):
         async for row in rows:
             yield row
@@ -130,15 +129,32 @@ async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
     try:
         value = await effect.awaitable
     except asyncio.CancelledError as error:
-        running = asyncio.current_task()
-        if running is None or running.cancelling():
+        failure = own_cancellation(task.step, error)
+        if failure is None:
             raise
-        # Nobody cancelled the run: the function let a cancellation of its own through; waiting on would never end.
-        inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
+        inbox.put_awaited(task, None, failure)
     except CAUGHT as error:
         inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
     else:
         inbox.put_awaited(task, value, None)
+
+
+def own_cancellation(step: Step, error: asyncio.CancelledError) -> NodeError | None:
+    """Tell a cancellation that a step's function let through; None where the run is cancelled.
+
+    Nobody cancelled the run in the first case: waiting on would never end.
+    """
+    running = asyncio.current_task()
+    return None if running is None or running.cancelling() else node_error(step.name, error, cause=error)
+
+
+async def leave(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs; a function that will not be cancelled is not waited for without end."""
+    running = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=PATIENCE_S)
 
 
 _AHEAD = 64  # rows done and not yet taken by the caller: enough that neither side waits for each single one

@@ -49,14 +49,15 @@ def refuse_empty(reads: Mapping[str, Read], given: Mapping[str, Any]) -> None:
         InputError: naming the input and, in a list, the document.
     """
     for name, read in reads.items():
-        for where, index, text in _texts(name, given[name]):
+        for where, index, text in texts_of(name, given[name]):
             if not text or text.isspace():
                 raise _empty(where, name, index, "an empty text")
         if read == "texts" and isinstance(given[name], (list, tuple)) and not given[name]:
             raise _empty(name, name, None, "no documents")
 
 
-def _texts(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
+def texts_of(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
+    """Give the texts of an input, itself or in a list: where each stands, its number in the list, and the text."""
     if isinstance(value, str):
         yield name, None, value
     elif isinstance(value, (list, tuple)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flowchain.engine.empty_texts import texts_of
 from flowchain.engine.plan import Step
 from flowchain.errors import InputError
 from flowchain.graph.build import Scope
@@ -55,7 +56,7 @@ def check_characters(node: Input[Any], value: Any) -> None:
     Raises:
         InputError: with the characters there are and may be.
     """
-    for where, index, text in _texts(node.name, value):
+    for where, index, text in texts_of(node.name, value):
         if node.max_chars is not None and len(text) > node.max_chars:
             raise _too_long(where, node.name, index, len(text), node.max_chars, "characters", "max_chars")
 
@@ -76,19 +77,12 @@ def check_tokens(
         if node.max_tokens is None or node.name not in readers:
             continue
         found = {id(by_node[reader]): by_node[reader] for reader in readers[node.name]}
-        for where, index, text in _texts(node.name, value):
+        for where, index, text in texts_of(node.name, value):
             for model in found.values():
                 tokens = model.count(text)
                 if tokens > node.max_tokens:
                     unit = f"tokens of {model.name!r}"
                     raise _too_long(where, node.name, index, tokens, node.max_tokens, unit, "max_tokens")
-
-
-def _texts(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
-    if isinstance(value, str):
-        yield name, None, value
-    elif isinstance(value, (list, tuple)):
-        yield from ((f"{name}[{index}]", index, item) for index, item in enumerate(value) if isinstance(item, str))
 
 
 def _too_long(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import html
 import random
-import re
 import statistics
-import string
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowchain.errors import InputError
+from flowchain.models.extractive.fit import normalized, overlap
 from flowchain.records import AnswerSpan, Classification, Failure
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_MARKS = str.maketrans("", "", string.punctuation)
 _DRAWS = 2_000
 
 Score = Callable[[Any, Any], float]
@@ -76,7 +72,7 @@ def exact_match(value: Any, wanted: Any) -> float:
     """
     found, right = _plain(value), _plain(wanted)
     if isinstance(found, str) and isinstance(right, str):
-        return float(_normalized(found) == _normalized(right))
+        return float(normalized(found) == normalized(right))
     return float(found == right)
 
 
@@ -86,11 +82,8 @@ def word_f1(value: Any, wanted: Any) -> float:
     >>> round(word_f1("the old mill", "a mill"), 3)
     0.667
     """
-    found, right = _normalized(str(_plain(value))).split(), _normalized(str(_plain(wanted))).split()
-    shared = sum((Counter(found) & Counter(right)).values())
-    if not found or not right:
-        return float(found == right)
-    return 2 * shared / (len(found) + len(right))
+    found, right = normalized(str(_plain(value))), normalized(str(_plain(wanted)))
+    return overlap(found, right) if found and right else float(found == right)
 
 
 def evaluate(
@@ -129,7 +122,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Classification):
         return value.label
     return value.text if isinstance(value, AnswerSpan) else value
-
-
-def _normalized(text: str) -> str:
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_MARKS)).split())

@@ -32,25 +32,23 @@ def test_what_was_shown_is_known(examples: list[tuple[str, str]], seed: int) -> 
     assert learn_labels(examples, seed=seed).fingerprint == model.fingerprint
 
 
-@given(st.text(max_size=40), st.booleans())
-def test_a_kept_model_is_the_same_model(text: str, multi_label: bool) -> None:
-    model = learn_labels(EXAMPLES)
-    kept = Path("kept.json")
-    read = LinearModel.load(_saved(model))
+@pytest.fixture(scope="module")
+def model_and_kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[LinearModel, LinearModel]:
+    model, path = learn_labels(EXAMPLES), tmp_path_factory.mktemp("kept") / "model.json"
+    model.save(path)
+    return model, LinearModel.load(path)
+
+
+@given(text=st.text(max_size=40), multi_label=st.booleans())
+def test_a_kept_model_is_the_same_model(
+    model_and_kept: tuple[LinearModel, LinearModel], text: str, multi_label: bool
+) -> None:
+    model, kept = model_and_kept
     request = ClassifyRequest(text=text, labels=(), multi_label=multi_label)
-    assert [label for label, _ in read.classify([request])[0].scores] == [
+    assert [label for label, _ in kept.classify([request])[0].scores] == [
         label for label, _ in model.classify([request])[0].scores
     ]
-    assert read.fingerprint == model.fingerprint
-    assert not kept.exists()
-
-
-def _saved(model: LinearModel) -> Path:
-    import tempfile
-
-    path = Path(tempfile.mkdtemp()) / "model.json"
-    model.save(path)
-    return path
+    assert kept.fingerprint == model.fingerprint
 
 
 def test_a_request_may_choose_among_the_labels() -> None:

@@ -265,20 +265,7 @@ def _load_module(spec: Spec, folder: Path, config: dict[str, Any], dtype: torch.
     auto = _AUTO[head]
     if any(str(name).endswith("EncoderModel") for name in config.get("architectures") or ()):
         auto = AutoModelForTextEncoding
-    try:
-        with quietly():
-            module, info = auto.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=dtype,
-                output_loading_info=True,
-            )
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as exc:  # as above, and RuntimeError for shapes that don't fit
-        raise _cannot_load(spec, "weights", exc) from exc
+    module, info = read_weights(spec, folder, auto, dtype=dtype)
     # A body loaded from a checkpoint with another head has no pooler; embeddings are pooled from the hidden states.
     missing = sorted(key for key in info["missing_keys"] if not (head == "base" and key.startswith("pooler.")))
     if missing:
@@ -292,6 +279,28 @@ def _load_module(spec: Spec, folder: Path, config: dict[str, Any], dtype: torch.
     rows = module.get_input_embeddings().weight.shape[0]
     _check_vocabulary(spec, len(load_tokenizer(spec).tokenizer), rows)
     return module.eval().requires_grad_(False)
+
+
+def read_weights(spec: Spec, folder: Path, auto: Any, **settings: Any) -> tuple[Any, dict[str, Any]]:
+    """Read a checkpoint's weights under a head, closed as all loading is; give what was missing, too.
+
+    Raises `ModelError`; running out of memory is left to the caller as torch raises it.
+    """
+    try:
+        with quietly():
+            module, info = auto.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                **settings,
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as exc:  # as above, and RuntimeError for shapes that don't fit
+        raise _cannot_load(spec, "weights", exc) from exc
+    return module, info
 
 
 def _check_vocabulary(spec: Spec, words: int, rows: int | None) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
-from flowchain.models.transformers.loading import device_of, quietly
+from flowchain.models.transformers.loading import device_of, read_weights
 from flowchain.models.transformers.spec import Spec
 
 
@@ -27,27 +27,12 @@ def load_trainable(spec: Spec, auto: Any, *, seed: int, **config: Any) -> Any:
     folder = folder_of(spec, with_weights=True)
     read_config(folder)
     weight_files(folder)
-    try:
-        # The caller's own random numbers go on as if nothing had been drawn.
-        with quietly(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module, info = auto.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **config,
-            )
-    except Exception as exc:  # transformers raises OSError, ValueError, KeyError and RuntimeError of its own
-        raise ModelError(
-            f"The weights of model {shown(spec.name)} can't be loaded to be changed: {type(exc).__name__}: {exc}",
-            field="model",
-            got=shown(spec.name),
-            wanted=f"a checkpoint that {auto.__name__} can begin from",
-        ) from exc
+    # The caller's own random numbers go on as if nothing had been drawn.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module, info = read_weights(
+            spec, folder, auto, dtype=torch.float32, ignore_mismatched_sizes=True, **config
+        )
     body = module.base_model_prefix
     missing = sorted(
         key for key in info["missing_keys"] if key.startswith(f"{body}.") and not key.startswith(f"{body}.pooler.")
