@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelF
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.encoding import encode
-from flowchain.models.transformers.languages import target_tokens
 from flowchain.models.transformers.loading import pad_id_of
 from flowchain.models.transformers.model import TransformersModel
 from flowchain.models.transformers.rendering import render
@@ -136,15 +135,13 @@ def _continued(model: TransformersModel, request: Request[Any], wanted: str, ind
 def _rewritten(model: TransformersModel, request: Request[Any], wanted: str, index: int) -> Lesson:
     """An encoder–decoder's lesson; where a target language has a token of its own, the reply begins with it."""
     tokenizing = model.tokenizing()
-    ids = list(render(tokenizing, model.config, request).ids)
-    _check_length(model, len(ids), index)
+    rendered = render(tokenizing, model.config, request)
+    _check_length(model, len(rendered.ids), index)
     reply = encode(tokenizing, wanted)
-    if isinstance(request, TranslateRequest):
-        _, first = target_tokens(tokenizing, model.config, request)
-        if first is not None:
-            ending = tokenizing.tokenizer.eos_token_id
-            reply = [first, *encode(tokenizing, wanted, add_special_tokens=False), ending]
-    return Lesson(ids, reply)
+    if rendered.first is not None:
+        ending = tokenizing.tokenizer.eos_token_id
+        reply = [rendered.first, *encode(tokenizing, wanted, add_special_tokens=False), ending]
+    return Lesson(list(rendered.ids), reply)
 
 
 def _check_length(model: TransformersModel, tokens: int, index: int) -> None:

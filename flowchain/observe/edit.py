@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +12,7 @@ from typing import Any
 from flowchain.engine.edited import dependents, edited
 from flowchain.engine.executor import Executor
 from flowchain.engine.settings import Settings
-from flowchain.errors import ChainError, InputError, Problem, shown
+from flowchain.errors import ChainError, InputError, Problem, nearest, shown
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.types import describe
 from flowchain.observe.trace import Exchange, Recorder, Run
@@ -106,8 +105,8 @@ class _Tracing:
         if parent in names:
             fix = f"Edit {parent!r}, which takes the list of its values."
         else:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(names))}."
+            near = nearest(name, names)
+            fix = f"Did you mean {near!r}?" if near else f"It has {', '.join(sorted(names))}."
         raise ChainError.of([Problem("edit", "node", shown(node), "a node of the chain, or an input", fix)])
 
 

@@ -29,8 +29,10 @@ def chosen(name: str, request: ClassifyRequest, reply: TextReply) -> ClassifyRep
     >>> chosen("m", request, TextReply(text="- Weather.", finish_reason="eos")).scores
     (('weather', 1.0), ('sport', 0.0))
     """
-    by_word = {_bare(label): label for label in request.labels}
-    words = [_bare(line) for line in reply.text.splitlines() if _bare(line)]
+    # Labels that marks or case alone tell apart are read to the letter: else one would be taken for the other.
+    bare = _bare if len({_bare(label) for label in request.labels}) == len(request.labels) else str.strip
+    by_word = {bare(label): label for label in request.labels}
+    words = [bare(line) for line in reply.text.splitlines() if bare(line)]
     named = {by_word[word] for word in words if word in by_word}
     if not all(word in by_word for word in words) or not (named or request.multi_label):
         raise _unlike(name, request, reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -158,15 +159,7 @@ class TransformersModel:
 
     def offline(self) -> TransformersModel:
         """Give the same model, which never asks the hub."""
-        spec = self._spec
-        return TransformersModel(
-            spec.name,
-            revision=spec.revision,
-            device=spec.device,
-            dtype=spec.dtype,
-            window=self._window,
-            local_files_only=True,
-        )
+        return _rebuild(dataclasses.replace(self._spec, local_files_only=True), self._window)
 
     @property
     def is_loaded(self) -> bool:
