@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, concatenate
+from flowchain.models.transformers.encoding import encode
+from flowchain.models.transformers.model import TransformersModel
 from flowchain.models.transformers.rendering import render
+from flowchain.protocols import Window
 from flowchain.records import (
     AnswerRequest,
     ChatRequest,
@@ -20,7 +25,7 @@ from flowchain.records import (
 )
 from tests.models.transformers.generating import FAMILIES, model_of
 from tests.models.transformers.texts import SPECIALS, any_text, few, with_specials
-from tests.tiny_models import CHATML, Build
+from tests.tiny_models import CHATML, CORPUS, Build
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -93,3 +98,31 @@ def test_other_requests_are_not_one_prompt(tiny: Build) -> None:
     model = model_of(tiny, "gpt2")
     with pytest.raises(ModelError, match="AnswerRequest"):
         render(model.tokenizing(), model.config, AnswerRequest(question="?", documents=("a",)))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])
+def test_parts_whose_whole_takes_more_tokens_are_sent_apart_where_only_they_fit(tiny: Build, family: str) -> None:
+    """Bounds of parts, added up, are a bound of what is sent; the search finds where tokens of the whole are more."""
+    model = TransformersModel(str(tiny(family, "seq2seq" if family == "t5" else "causal")), window=100)
+    tokenizing = model.tokenizing()
+    words = sorted({word for word in CORPUS.split() if word.isalpha()})
+    draw = random.Random(0)
+    found = 0
+    while found < 5:
+        template, document = draw.choice(words), draw.choice(words)
+        template = template[: draw.randrange(1, len(template) + 1)]
+        document = document[draw.randrange(len(document)) :]
+        request = GenerateRequest(prompt=concatenate([Excerpt(template), document]), max_tokens=1)
+        apart = [encode(tokenizing, text, add_special_tokens=False) for text in (Excerpt(template), document)]
+        whole = render(tokenizing, model.config, request)
+        frame = len(whole.ids) - len(encode(tokenizing, request.prompt, add_special_tokens=False))
+        parts = sum(map(len, apart)) + frame
+        if len(whole.ids) <= parts:
+            continue
+        found += 1
+        reserve = 1 if family != "t5" else 0
+        for tokens, wanted in ((parts, parts), (len(whole.ids), len(whole.ids))):
+            window = Window(tokens=tokens + reserve, origin="user", is_shared=bool(reserve))
+            sent = render(tokenizing, model.config, request, window)
+            assert len(sent.ids) == wanted
+            assert sent.text == template + document
