@@ -65,7 +65,7 @@ def texts_of(name: str, value: Any) -> Iterator[tuple[str, int | None, str]]:
 
 
 def _empty(where: str, name: str, index: int | None, got: str) -> InputError:
-    fix = 'Leave it out before the run, or set on_empty="skip" (or "pass") on the node that reads it.'
+    fix = 'Leave it out before the run, or set on_empty="skip" (or "pass") on the node that reads it, if it has that.'
     return InputError(
         f"{where}: got {got}: there is nothing to read. {fix}",
         field=name,

@@ -20,7 +20,7 @@ def refuse_empty(site: Site, field: str, text: str, *, item: int | None = None) 
     """
     if not text or text.isspace():
         where = field if item is None else f"{field}[{item}]"
-        fix = 'Leave the text out before the run, or set on_empty="skip" on the node.'
+        fix = 'Leave the text out before the run, or set on_empty="skip" on the node, if it has that.'
         raise InputError(
             f"{site.node}.{where} is empty: there is nothing to read. {fix}",
             node=site.node,
