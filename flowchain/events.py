@@ -7,12 +7,13 @@ since a chain of plain functions may send a million of them a second.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from flowchain.protocols import Model
 from flowchain.records import Reply, Request
 
 ItemPath: TypeAlias = tuple[int, ...]
+LoopReason: TypeAlias = Literal["until", "no_change", "max_steps"]
 
 
 class RunStarted(NamedTuple):
@@ -80,6 +81,18 @@ class NodeFinished(NamedTuple):
     seconds: float
     value: Any = None
     error: Exception | None = None
+
+
+class LoopEnded(NamedTuple):
+    """A loop has taken its last step: its end was reached, its state stopped changing, or its steps are used up."""
+
+    run: str
+    at_s: float
+    node: str
+    item: ItemPath
+    steps: int
+    reason: LoopReason
+    """``no_change`` only where the loop was told to stop for it (``stop_when_stable``)."""
 
 
 class RequestSent(NamedTuple):
@@ -154,6 +167,7 @@ Event: TypeAlias = (
     | TextNoted
     | NodeStarted
     | NodeFinished
+    | LoopEnded
     | RequestSent
     | ReplyReceived
     | RequestRetried

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowchain.engine import cached
-from flowchain.engine.effects import Children, Demand, Wait, Work
+from flowchain.engine.effects import Children, Demand, Ended, Wait, Work
 from flowchain.engine.plan import Constant, Step
 from flowchain.errors import NodeError, shown
 from flowchain.excerpt import Excerpt, concatenate, cut
@@ -51,7 +51,7 @@ def _loop(step: Step, values: tuple[Any, ...]) -> Work:
         found = yield Children(step.bodies[field], (item,), captured[field])
         return found[0]
 
-    for _ in range(repeat.max_steps):
+    for number in range(1, repeat.max_steps + 1):
         seen = state
         if "keep" in step.bodies:
             seen = yield from run("keep", state)
@@ -59,11 +59,15 @@ def _loop(step: Step, values: tuple[Any, ...]) -> Work:
             seen = tail(state, repeat.keep)
         value = yield from run("body", seen)
         following = concatenate((state, value)) if repeat.append else value
-        if repeat.stop_when_stable and following == state:
-            return following
+        is_stable = repeat.stop_when_stable and following == state
         state = following
-        if "until" in step.bodies and (yield from run("until", state)):
+        if is_stable:
+            yield Ended(number, "no_change")
             return state
+        if "until" in step.bodies and (yield from run("until", state)):
+            yield Ended(number, "until")
+            return state
+    yield Ended(repeat.max_steps, "max_steps")
     return state
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from flowchain.engine.columns import compile_loop, given_slots
 from flowchain.engine.control import work_of
-from flowchain.engine.effects import Children, Demand, Effect, Recall, Save, Wait, Work
+from flowchain.engine.effects import Children, Demand, Effect, Ended, Recall, Save, Wait, Work
 from flowchain.engine.failure import CAUGHT, at_item, node_error, told
 from flowchain.engine.frames import EMPTY, Family, Frame, Lost, Pending, Task
 from flowchain.engine.plan import Plan, Step
@@ -37,8 +37,8 @@ WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batc
 class Core:
     """See the module's text.
 
-    ``on_step`` hears of every step that starts or ends, where somebody listens; ``before_step`` may end the run by
-    raising, where a run has a time limit.
+    ``on_step`` hears of every step that starts or ends, and ``on_loop`` of why a loop did, where somebody listens;
+    ``before_step`` may end the run by raising, where a run has a time limit.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Core:
         start_program: Callable[[Frame, Step, tuple[Any, ...]], Work],
         on_step: Callable[[Frame, Step, bool, Any, Exception | None], None] | None = None,
         before_step: Callable[[], None] | None = None,
+        on_loop: Callable[[Frame, Step, Ended], None] | None = None,
     ) -> None:
         self._plan = plan
         self._start_program = start_program
         self._on_step = on_step
         self._before_step = before_step
+        self._on_loop = on_loop
         self._ready: deque[tuple[Task, list[Any] | None, Exception | None]] = deque()
         self._runnable: deque[tuple[Frame, int]] = deque()
         self._rows: dict[int, Frame] = {}
@@ -143,6 +145,8 @@ class Core:
 
     def _run(self, frame: Frame, step: Step) -> None:
         values = tuple([frame.values[slot] for slot in step.reads])
+        if self._on_loop is not None and step.watched is not None:
+            step = step.watched
         if self._on_step is not None:
             self._on_step(frame, step, False, None, None)
         try:
@@ -299,6 +303,10 @@ class Core:
         elif isinstance(effect, Save):
             task.missing, task.replies = 1, [None]
             self.saves.append((task, effect))
+        elif isinstance(effect, Ended):
+            if self._on_loop is not None:
+                self._on_loop(task.frame, task.step, effect)
+            self._ready.append((task, [], None))
         else:
             task.missing, task.replies = len(effect), [None] * len(effect)
             first = self._number
@@ -326,6 +334,7 @@ class Core:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
+        is_fast = plan.is_plain and (self._on_loop is None or not plan.has_fused_loops)
         while task.family is family and len(family.frames) < WIDEST_MAP:
             item = next(family.items, EMPTY)
             if item is EMPTY:
@@ -336,7 +345,7 @@ class Core:
             index = len(family.values)
             family.values.append(None)
             given = [*effect.captured, item] if plan.item is not None else list(effect.captured)
-            if plan.is_plain:
+            if is_fast:
                 self._run_plain(family, plan, given, index)
                 continue
             frame = Frame(plan, family, index, (*path, index) if effect.is_map else path)

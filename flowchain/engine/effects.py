@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from flowchain.engine.plan import Plan
+from flowchain.events import LoopReason
 from flowchain.protocols import Called
 from flowchain.records import Request
 
@@ -69,5 +70,13 @@ class Save:
     text: str
 
 
-Effect: TypeAlias = Sequence[Request[Any]] | Children | Demand | Wait | Recall | Save
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Tell who listens why a loop takes no further step; the reply says that it was told."""
+
+    steps: int
+    reason: LoopReason
+
+
+Effect: TypeAlias = Sequence[Request[Any]] | Children | Demand | Wait | Recall | Save | Ended
 Work: TypeAlias = Generator[Effect, list[Any], Any]

@@ -51,7 +51,9 @@ class Executor:
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
         self._resolved: tuple[dict[str, Any] | None, dict[Step, Model]] | None = None
         self._awaiting = compile_awaiting(self.plan) if self._needs_loop else None
-        self._listening_loop = compile_listening_loop(self.plan) if self.plan.is_plain else None
+        # Turns of loops are told by the core alone.
+        is_told_by_steps = self.plan.is_plain and not self.plan.has_fused_loops
+        self._listening_loop = compile_listening_loop(self.plan) if is_told_by_steps else None
 
     def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:
         """Give a function of exactly the inputs, where nothing has to wait and nobody listens; else None."""
@@ -85,10 +87,11 @@ class Executor:
     def run(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row and give its value."""
         values = self._bound(given, settings)
-        if self._loop is not None and _is_free(settings):
-            if not settings.observers:
+        if _is_free(settings):
+            if self._loop is not None and not settings.observers:
                 return self._loop(values)
-            return self._listening_loop(values, settings.observers)  # type: ignore[misc]
+            if self._listening_loop is not None and settings.observers:
+                return self._listening_loop(values, settings.observers)
         found = [row for row in self._drive([values], settings, 1) if isinstance(row, Row)]
         return _value(found[0])
 

@@ -13,6 +13,7 @@ fields have become a bound call; annotations have become bound validators. The r
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Step:
     """For each body: the slots that fill its captured slots."""
     ways: tuple[int | Constant, ...] = ()
     """For Choose and Fallback: the slots computed on demand."""
+    watched: Step | None = None
+    """Of a plain step with a loop in it: the same work turn by turn, for who listens and is told how the loop ends."""
 
     @property
     def is_awaited(self) -> bool:
@@ -92,6 +95,8 @@ class Plan:
     has_fallback: bool
     is_plain: bool
     """Are all steps plain calls, so that the fast loops can run it?"""
+    has_fused_loops: bool
+    """Are there loops within its plain steps, which only their ``watched`` twins tell of?"""
     element_validators: tuple[Callable[[Any], Any], ...]
     """For each step, a validator of a whole column of its values."""
 
@@ -143,6 +148,7 @@ def linked(
         uses=tuple(uses),
         has_fallback=any(step.kind == "fallback" for step in steps),
         is_plain=all(step.kind == "plain" for step in steps),
+        has_fused_loops=any(step.watched is not None for step in steps),
         element_validators=tuple(_column_validator(step.node.value_type) for step in steps),
     )
 
@@ -154,6 +160,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     # A map's values have each been checked at the node that gave them.
     validate = unchecked if isinstance(node, Each) else strict_validator(node.value_type)
     ways: tuple[int | Constant, ...] = ()
+    fused: Callable[..., Any] | None = None
     kind: Kind
     if isinstance(node, TaskNode):
         kind = "program"
@@ -170,16 +177,14 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
         reads = (*reads, *captured["body"])
         body = bodies["body"]
         if body.is_plain:
-            kind = "plain"
-            call = functools.partial(_plain_map, body, call, len(reads) - len(captured["body"]))
+            fused = functools.partial(_plain_map, body, call, len(reads) - len(captured["body"]))
     elif isinstance(node, Repeat):
         kind = "loop"
         call, reads = _fields_call(lambda start: start, {"start": node.start}, slots)
         reads = (*reads, *(slot for field in bodies for slot in captured[field]))
         is_simple = node.keep is None and not (node.append or node.stop_when_stable)
         if is_simple and all(plan.is_plain for plan in bodies.values()):
-            kind = "plain"
-            call = functools.partial(_plain_loop, node.max_steps, bodies, call, len(reads), captured)
+            fused = functools.partial(_plain_loop, node.max_steps, bodies, call, len(reads), captured)
     elif isinstance(node, Choose):
         kind = "choose"
         call, reads = _fields_call(lambda on: on, {"on": node.on}, slots)
@@ -191,7 +196,11 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     else:
         kind = "plain"
         call, reads = _fields_call(plain_call(node), _values(node), slots)
-    return Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
+    step = Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
+    if fused is None:
+        return step
+    has_loop = kind == "loop" or any(plan.has_fused_loops for plan in bodies.values())
+    return dataclasses.replace(step, kind="plain", call=fused, watched=step if has_loop else None)
 
 
 def unchecked(value: Any) -> None:

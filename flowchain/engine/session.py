@@ -19,7 +19,7 @@ from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
-from flowchain.engine.effects import Wait, Work
+from flowchain.engine.effects import Ended, Wait, Work
 from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.passing import Passing
 from flowchain.engine.plan import Kind, Plan, Step
@@ -27,6 +27,7 @@ from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
 from flowchain.events import (
     Event,
+    LoopEnded,
     NodeFinished,
     NodeStarted,
     ReplyReceived,
@@ -70,8 +71,9 @@ class Session:
         self.deadline = None if settings.timeout is None else world.now() + settings.timeout
         self._observers = settings.observers
         self._passing = Passing(self._tell_piece)
-        on_step = self._tell_step if self._observers else None
-        self.core = Core(plan, self._start_program, on_step, None if self.deadline is None else self.check_time)
+        on_step, on_loop = (self._tell_step, self._tell_loop) if self._observers else (None, None)
+        before_step = None if self.deadline is None else self.check_time
+        self.core = Core(plan, self._start_program, on_step, before_step, on_loop)
         self._values = Values(settings.store, world.now)
         self._outcomes: KeepsOutcomes | None = settings.store if isinstance(settings.store, KeepsOutcomes) else None
         self._counts: KeepsCounts | None = settings.store if isinstance(settings.store, KeepsCounts) else None
@@ -297,6 +299,9 @@ class Session:
             self._started[key] = now
             if step.kind != "plain":
                 self.emit(NodeStarted(self.run, now, step.name, frame.path))
+
+    def _tell_loop(self, frame: Frame, step: Step, ended: Ended) -> None:
+        self.emit(LoopEnded(self.run, self.world.now(), step.name, frame.path, ended.steps, ended.reason))
 
     def _tell_dropped(self, site: Site, text: str, reason: str) -> None:
         if self._observers:

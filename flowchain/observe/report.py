@@ -15,7 +15,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import escape, preview, redacted
-from flowchain.observe.trace import told
+from flowchain.observe.trace import ending, told
 
 if TYPE_CHECKING:
     from flowchain.observe.trace import Exchange, Run
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 2_000
 _SHOWN_ROWS = 2_000
-# Bytes of one part of the page; there are four.
-_MOST_BYTES = 4 * 2**20
+# Bytes of one part of the page; there are five.
+_MOST_BYTES = 3 * 2**20
 # What `escape` would write as an escape, but for line ends and tabs, which a page shows as they are.
 _LAYOUT = re.compile(r"([\n\t]+)")
 _STYLE = """
@@ -61,6 +61,9 @@ def _page(run: Run[Any]) -> Iterator[str]:
     yield "<h2>Nodes</h2>"
     nodes = ((name, f"{run.node_seconds.get(name, 0.0) * 1e3:.1f}", value) for name, value in run.values.items())
     yield from _table(("node", "ms", "value"), (_cells(map(_text, row)) for row in nodes), len(run.values))
+    if run.loops:
+        yield "<h2>Loops</h2>"
+        yield from _list((f"<p>{_text(ending(loop))}</p>" for loop in run.loops), len(run.loops))
     yield "<h2>What was read</h2>"
     documents = run.coverage.documents
     head = ("document", "", "read", "dropped", "unread")

@@ -9,7 +9,16 @@ from os import PathLike
 from typing import Any, Generic, TypeVar
 
 from flowchain.errors import shown
-from flowchain.events import NodeFinished, ReplyReceived, RequestSent, RunFinished, RunStarted, TextDropped, TextNoted
+from flowchain.events import (
+    LoopEnded,
+    NodeFinished,
+    ReplyReceived,
+    RequestSent,
+    RunFinished,
+    RunStarted,
+    TextDropped,
+    TextNoted,
+)
 from flowchain.excerpt import Piece, pieces_of
 from flowchain.nodes.ref import Ref
 from flowchain.observe.difference import Difference, difference
@@ -86,6 +95,8 @@ class Run(Generic[T_co]):
     """What was found in the inputs' texts, and kept, stripped or replaced."""
     drops: tuple[TextDropped, ...] = ()
     """What was left out on purpose: node, text, reason."""
+    loops: tuple[LoopEnded, ...] = ()
+    """Why each loop ended, and after how many steps; a loop within a map or another loop, once for each time."""
     difference: Difference | None = None
     """Of an edited run: what became of the one it was made from."""
     _again: Callable[[Run[Any], Any, Any], Run[Any]] | None = field(default=None, repr=False)
@@ -157,6 +168,9 @@ class Run(Generic[T_co]):
             lines.append(f"  {name}: {self.node_seconds.get(name, 0.0) * 1e3:.1f} ms  {shown(value)}")
         if len(self.values) > 20:
             lines.append(f"  … {len(self.values) - 20:,} more")
+        lines += [f"  {ending(loop)}" for loop in self.loops[:20]]
+        if len(self.loops) > 20:
+            lines.append(f"  … {len(self.loops) - 20:,} more loops")
         lines += [f"  note: {told(note)}" for note in self.notes[:20]]
         if self.requests and self.coverage.documents:
             lines += ["", repr(self.coverage)]
@@ -167,6 +181,12 @@ def told(note: TextNoted) -> str:
     """Say what was found in a text."""
     what = "lone surrogates" if note.found == "surrogates" else "control characters"
     return f"{note.where}: {note.characters:,} {what} {note.done}, first at offset {note.first:,}"
+
+
+def ending(loop: LoopEnded) -> str:
+    """Say why a loop ended."""
+    item = "/".join(map(str, loop.item[1:]))
+    return f"{loop.node}{f' [{item}]' if item else ''}: {loop.reason} after {loop.steps:,} step{'s'[: loop.steps != 1]}"
 
 
 def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -209,6 +229,7 @@ class Recorder:
         self._sent: dict[int, float] = {}
         self._notes: list[TextNoted] = []
         self._drops: list[TextDropped] = []
+        self._loops: list[LoopEnded] = []
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, NodeFinished):
@@ -231,6 +252,8 @@ class Recorder:
             self._inputs = {**self._inputs, event.input: event.value}
         elif isinstance(event, TextDropped):
             self._drops.append(event)
+        elif isinstance(event, LoopEnded):
+            self._loops.append(event)
         elif isinstance(event, RunStarted):
             self._id, self._start, self._seed = event.run, event.at_s, event.seed
         elif isinstance(event, RunFinished):
@@ -254,5 +277,6 @@ class Recorder:
             node_seconds=self._seconds,
             notes=tuple(self._notes),
             drops=tuple(self._drops),
+            loops=tuple(self._loops),
             _again=again,
         )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.engine.control import tail
+from flowchain.events import LoopEnded
 from flowchain.testing import FakeModel, SimulatedWorld
 from tests.engine.drawn import is_long, later_turn
 
@@ -67,7 +68,7 @@ def test_a_tail_is_the_end_of_a_text_with_so_many_words(text: str, words: int) -
 
 @pytest.mark.parametrize("is_plain", [True, False])
 @given(st.integers(0, 200), st.integers(1, 12), st.booleans(), st.integers(1, 400))
-def test_a_loop_ends_where_the_plain_loop_does(
+def test_a_loop_ends_where_the_plain_loop_does_and_says_why(
     is_plain: bool, start: int, steps: int, is_stable: bool, bound: int
 ) -> None:
     @fc.node
@@ -90,14 +91,66 @@ def test_a_loop_ends_where_the_plain_loop_does(
         max_steps=steps,
         stop_when_stable=is_stable,
     )
-    state = start
-    for _ in range(steps):
+    state, number, reason = start, 0, "max_steps"
+    while number < steps and reason == "max_steps":
         following = state // 2 + bound // 10
-        is_over = following < bound // 4 or (is_stable and following == state)
-        state = following
-        if is_over:
-            break
-    assert fc.Chain(loop).run(number=start) == state
+        if following < bound // 4:
+            reason = "until"
+        if is_stable and following == state:
+            reason = "no_change"
+        state, number = following, number + 1
+    chain = fc.Chain(loop)
+    assert chain.run(number=start) == state
+    run = chain.trace(number=start)
+    assert run.value == state
+    assert [(loop.steps, loop.reason) for loop in run.loops] == [(number, reason)]
+
+
+@fc.node
+def shorter(text: str) -> str:
+    return text[1:]
+
+
+@fc.node
+def is_short(text: str) -> bool:
+    return len(text) < 3
+
+
+def shortened(text: Any) -> Any:
+    return fc.Repeat(text, lambda t: shorter(text=t), until=lambda t: is_short(text=t), max_steps=4, name="inner")
+
+
+NESTED: dict[str, tuple[Callable[[Any], Any], list[tuple[str, tuple[int, ...], int, str]]]] = {
+    "in a map": (
+        lambda texts: fc.Each(texts, shortened, name="each"),
+        [("each/inner", (0, 0), 2, "until"), ("each/inner", (0, 1), 4, "max_steps")],
+    ),
+    "in a loop": (
+        lambda texts: fc.Repeat(fc.Join(texts=texts, separator=""), shortened, max_steps=2, name="outer"),
+        [("outer/inner", (0,), 4, "max_steps"), ("outer/inner", (0,), 4, "max_steps"), ("outer", (0,), 2, "max_steps")],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_loops_within_a_map_or_a_loop_say_why_they_end_each_time(kind: str) -> None:
+    declared, expected = NESTED[kind]
+    chain = fc.Chain(declared(fc.Input("texts", list[str])))
+    texts = ["abcd", "abcdefghi"]
+    events = list(chain.stream(texts=texts))
+    found = [(event.node, event.item, event.steps, event.reason) for event in events if isinstance(event, LoopEnded)]
+    assert sorted(found, key=lambda event: event[1]) == expected
+    run = chain.trace(texts=texts)
+    assert len(run.loops) == len(expected)
+    assert run.value == chain.run(texts=texts)
+
+
+def test_a_loop_over_a_model_says_why_it_ends() -> None:
+    model = FakeModel(summarize=lambda request: request.text[:3])
+    loop = fc.Repeat(TEXT, lambda t: fc.Summarize(text=t, model=model), max_steps=9, stop_when_stable=True, name="loop")
+    run = fc.Chain(loop).trace(text="abcdef")
+    assert [(loop.node, loop.steps, loop.reason) for loop in run.loops] == [("loop", 2, "no_change")]
+    assert "\n  loop: no_change after 2 steps" in repr(run)
 
 
 def test_a_state_that_stops_changing_ends_the_loop_only_where_asked() -> None:

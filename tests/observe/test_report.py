@@ -160,3 +160,13 @@ def test_a_browser_sees_each_payload_by_itself_as_text(tmp_path: Path) -> None:
         for payload in PAYLOADS:
             run_of(f"a{payload}", payload).save_html(tmp_path / "run.html")
             expect_text_alone(browser, tmp_path / "run.html", tmp_path / "plain.html", payload)
+
+
+def test_a_page_says_why_each_loop_ended(tmp_path: Path) -> None:
+    @fc.node
+    def cut(text: str) -> str:
+        return text[:2]
+
+    loop = fc.Repeat(TEXT, lambda text: cut(text=text), max_steps=3, name="loop")
+    page = page_of(fc.Chain(loop).trace(text="abcdef"), tmp_path)
+    assert "<h2>Loops</h2><p>loop: max_steps after 3 steps</p>" in page
