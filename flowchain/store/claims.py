@@ -1,8 +1,9 @@
 """Who works on what just now? Claims, so that several processes on one store don't do the same work at once.
 
 A holder's claims carry a counter that it moves on (`beat`) while it lives. Whoever waits remembers the counter it saw
-and when, by its *own* monotonic clock; a counter that has not moved for a lease belongs to the dead, and the claim may
-be taken over. No two clocks are ever compared, so a clock that jumps can neither steal a claim nor keep one for ever.
+how long it has stood still, by its *own* monotonic clock; a counter that has not moved for a lease belongs to the dead,
+and the claim may be taken over. No two clocks are ever compared, and no single look counts for more than half a lease:
+whoever was stopped, or asleep together with the machine, would else take every other process for dead when it wakes.
 
     granted   it is yours: do the work, `record` it (which frees the claim) or `release` it
     held      someone else is at it: ask again later
@@ -13,11 +14,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from flowchain.store.journal import Journal, Statement
 
 Claim: TypeAlias = Literal["granted", "held", "done"]
+
+
+class _Seen(NamedTuple):
+    """What was last seen of somebody else's claim, and for how long its counter has stood."""
+
+    holder: str
+    beat: int
+    at: float
+    quiet_s: float
 
 
 class Claims:
@@ -29,7 +39,7 @@ class Claims:
         self.is_used = False
         """Has this handle ever claimed anything? Else `record` need not free anything."""
         self._names: dict[int, str] = {}
-        self._seen: dict[bytes, tuple[str, int, float]] = {}
+        self._seen: dict[bytes, _Seen] = {}
 
     @property
     def holder(self) -> str:
@@ -39,7 +49,7 @@ class Claims:
 
     def claim(self, keys: Sequence[bytes], lease_s: float) -> list[Claim]:
         """Ask for keys, all in one transaction."""
-        holder, lease_start = self.holder, self._monotonic() - lease_s
+        holder = self.holder
         self.is_used = True
         answers: list[Claim] = []
         with self._journal.write() as connection:
@@ -49,7 +59,7 @@ class Claims:
                     continue
                 row = connection.execute("SELECT holder, beat FROM claim WHERE key = ?", [key]).fetchone()
                 other, beat = row or (holder, 0)
-                if other != holder and not self._is_dead(key, other, beat, lease_start):
+                if other != holder and not self._is_dead(key, other, beat, lease_s):
                     answers.append("held")
                     continue
                 if row is None or other != holder:
@@ -60,12 +70,15 @@ class Claims:
                 self._seen.pop(key, None)
         return answers
 
-    def _is_dead(self, key: bytes, holder: str, beat: int, lease_start: float) -> bool:
+    def _is_dead(self, key: bytes, holder: str, beat: int, lease_s: float) -> bool:
+        now = self._monotonic()
         seen = self._seen.get(key)
-        if seen is None or seen[:2] != (holder, beat):
-            self._seen[key] = (holder, beat, self._monotonic())
+        if seen is None or (seen.holder, seen.beat) != (holder, beat):
+            self._seen[key] = _Seen(holder, beat, now, 0.0)
             return False
-        return seen[2] <= lease_start
+        quiet_s = seen.quiet_s + min(max(0.0, now - seen.at), lease_s / 2)
+        self._seen[key] = _Seen(holder, beat, now, quiet_s)
+        return quiet_s >= lease_s
 
     def beat(self) -> None:
         """Say that this process lives; a few times within a lease."""

@@ -224,7 +224,7 @@ class Store:
         """Ask for the right to work on requests: ``granted``, ``held`` by another process, or ``done`` already.
 
         `record` frees what was granted. While working, call `beat` a few times within a lease: a claim whose holder
-        was not heard of for a lease may be taken over.
+        was not heard of for a lease, in two looks at least, may be taken over.
         """
         return self._claims.claim([self._ledger.address(one).key for one in asked], lease_s)
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import flowchain as fc
+from flowchain.protocols import Asked
 from flowchain.records import AnswerReply, SummaryReply
-from tests.faults.workload import Log, forked, status_of
+from tests.faults.workload import Log, forked, key_of, status_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 BATCH = 8
@@ -32,7 +33,7 @@ class Logged:
         return len(text.split())
 
     def _begin(self, requests: Any) -> None:
-        self._log.write("S", [repr(request) for request in requests])
+        self._log.write("S", [key_of(Asked(request, self.fingerprint)) for request in requests])
         if self._started is not None:
             os.write(self._started, b"x")
             self._started = None
@@ -53,12 +54,16 @@ def chain_of(model: Any) -> fc.Chain[fc.AnswerSpan]:
     return fc.Chain(fc.Answer(question=fc.Input("question", str), context=reduced, model=model))
 
 
+def rows_of(count: int) -> list[dict[str, Any]]:
+    return [
+        {"pieces": [f"piece {row} {number}" for number in range(5)], "question": f"What is {row}?"}
+        for row in range(count)
+    ]
+
+
 def judge(tmp_path: Path, kills: int, row_count: int, seed: int) -> None:
     path, log, draw = tmp_path / "work.db", Log(tmp_path / "log"), random.Random(seed)
-    rows = [
-        {"pieces": [f"piece {row} {number}" for number in range(5)], "question": f"What is {row}?"}
-        for row in range(row_count)
-    ]
+    rows = rows_of(row_count)
     expected = chain_of(Logged(Log(tmp_path / "other"), 0.0)).batch(rows, progress=False)
     killed = 0
     for _ in range(kills):

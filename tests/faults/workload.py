@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from flowchain.protocols import Asked, Store
 from flowchain.records import GenerateRequest, Reply, TextReply
+from flowchain.store.key import address_of
 
 CONCURRENCY = 4
 PIECES = 5
@@ -25,6 +28,17 @@ PIECES = 5
 
 def asked(key: str) -> Asked:
     return Asked(GenerateRequest(prompt=key, max_tokens=10), "stand-in@1")
+
+
+def key_of(one: Asked) -> str:
+    """What a request is called in a log and, by `stored`, in the store."""
+    return address_of(one).key.hex()
+
+
+def stored(path: Path) -> set[str]:
+    """The keys of all replies in a store."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {key.hex() for (key,) in connection.execute("SELECT key FROM entry WHERE kind <> 'model'")}
 
 
 def answer(key: str) -> TextReply:
@@ -64,6 +78,10 @@ class Log:
         started = Counter(pid for event, pid, _ in self.events() if event == "S")
         saved = Counter(pid for event, pid, _ in self.events() if event == "A")
         return max((started[pid] - saved[pid] for pid in started), default=0)
+
+    def begun_again(self, known: set[str], after: int) -> list[str]:
+        """I1, for whoever can't log what was acknowledged: calls, after so many events, for what was stored by then."""
+        return [key for event, _, key in self.events()[after:] if event == "S" and key in known]
 
     def calls(self) -> Counter[str]:
         return Counter(key for event, _, key in self.events() if event == "S")
