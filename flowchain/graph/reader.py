@@ -28,6 +28,8 @@ _OWN = "Nodes of your own are named in code: Chain.from_json(text, nodes=[my_nod
 _BODY_FIELDS = frozenset({"body", "until", "accept", "keep"})
 # Whatever stands in these is the user's own, and judged by the node; other lists and mappings hold known parts.
 _OPEN_FIELDS = frozenset({"default", "start", "items", "ways", "cases", "arguments"})
+_GRANTS = ("models", "limits")
+_LIMITS = ("max_labels", "max_label_chars")
 _MODEL_SETTINGS = frozenset(
     {"trust_remote_code", "unsafe", "cache_dir", "base_url", "api_key", "api_key_env", "revision", "weights", "device"}
 )
@@ -47,7 +49,8 @@ def load(
         document: a text, or UTF-8 bytes.
         nodes: ``@fc.node`` functions it may use.
         types: classes it may name.
-        allow: ``"models"`` where it may name models other than the extractive one.
+        allow: ``"models"`` where it may name models other than the extractive one, ``"limits"`` where it may raise
+            what a node bounds by default, such as the number of labels.
         most_bytes: the largest document that is parsed at all; default: 1 MiB.
 
     Raises:
@@ -105,12 +108,12 @@ class _Reader:
                 fix = "Give one another name: @fc.node(name=…)."
                 raise ChainError.of([Problem("from_json", "nodes", f"two called {function.name}", "one", fix)])
         for word in allow:
-            if word != "models":
-                fix = "It is all there is to allow."
-                raise ChainError.of([Problem("from_json", "allow", shown(word), "'models'", fix)])
+            if word not in _GRANTS:
+                fix = "That is all there is to allow."
+                raise ChainError.of([Problem("from_json", "allow", shown(word), "'models' or 'limits'", fix)])
         self._types = {**TYPES, **{kind.__name__: kind for kind in types}}
         self._read_types: dict[str, Any] = {}
-        self._may_name_models = bool(allow)
+        self._allowed = frozenset(allow)
         self._owned: set[Node[Any]] = set()
         self.entries: list[Any] = []
         self.built: list[Node[Any]] = []
@@ -154,7 +157,7 @@ class _Reader:
                 if field in _MODEL_SETTINGS:
                     hint = "how a model is loaded is said in code: run(models={…}) with a model object"
                 raise ChainFileError(f"{name} has no field {shown(field)}; {hint}", position=where)
-            fields[field] = self._field(field, value, where)
+            fields[field] = self._field(kind, field, value, where)
         for field in _BODY_FIELDS & fields.keys() & kind.model_fields.keys():
             part = fields[field]
             if part is not None and not isinstance(part, Node) and not (field == "keep" and type(part) is int):
@@ -172,7 +175,7 @@ class _Reader:
             raise ChainFileError(got, position=place) from error
         self.built.append(node.used_in(self._use(entry["use"], f"{place}.use") if "use" in entry else None))
 
-    def _field(self, field: str, value: Any, where: str) -> Any:
+    def _field(self, kind: type[Node[Any]], field: str, value: Any, where: str) -> Any:
         if field in TYPE_FIELDS:
             return self._type(value, where)
         if field == "function":
@@ -181,9 +184,15 @@ class _Reader:
         if field == "model" and not (found is None or found == "extractive"):
             if not isinstance(found, str):
                 raise ChainFileError(f"a model is named by a text, not {shown(found)}", position=where)
-            if not self._may_name_models:
+            if "models" not in self._allowed:
                 fix = 'Allow it in code: Chain.from_json(text, allow=["models"]), or give models={…} to the run.'
                 raise ChainFileError(f"the file asks for the model {shown(found)}. {fix}", position=where, fix=fix)
+        if field in _LIMITS and "limits" not in self._allowed:
+            most = kind.model_fields[field].default
+            if isinstance(found, int) and found > most:
+                fix = 'Allow it in code: Chain.from_json(text, allow=["limits"]).'
+                got = f"the file raises {field} to {shown(found)}, above {most:,}"
+                raise ChainFileError(f"{got}. {fix}", position=where, fix=fix)
         if field not in _OPEN_FIELDS:
             _expect_parts(found, (Node, Message) if field == "messages" else (Node, str), where)
         return found

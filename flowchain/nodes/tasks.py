@@ -119,6 +119,10 @@ class Classify(TaskNode[Classification]):
     overflow: Overflow = "error"
     """A text beyond the window: refuse it; ``"split"``: score each piece and combine the scores (the mean, weighted by
     tokens; with ``multi_label`` the highest); ``"summarize"``: score its summary; ``"tail"``: drop its beginning."""
+    max_labels: Annotated[int, Field(ge=1)] = MOST_LABELS
+    """More are refused: a model scores each of them for every text."""
+    max_label_chars: Annotated[int, Field(ge=1)] = LONGEST_LABEL
+    """Longer labels are refused: they tend to be texts that came where a name was due."""
 
     def _rule_problems(self) -> list[Problem]:
         problems = []
@@ -127,13 +131,26 @@ class Classify(TaskNode[Classification]):
             problems.append(self._problem("hypothesis_template", self.hypothesis_template, "a text with {}", fix))
         if isinstance(self.labels, tuple):
             literal = [label for label in self.labels if isinstance(label, str)]
-            finding = label_problem(literal, is_complete=len(literal) == len(self.labels), is_multi=self.multi_label)
+            finding = label_problem(
+                literal,
+                is_complete=len(literal) == len(self.labels),
+                is_multi=self.multi_label,
+                max_labels=self.max_labels,
+                max_label_chars=self.max_label_chars,
+            )
             if finding:
                 problems.append(self._problem("labels", *finding))
         return problems
 
 
-def label_problem(labels: Sequence[str], *, is_complete: bool, is_multi: bool) -> tuple[str, str, str] | None:
+def label_problem(
+    labels: Sequence[str],
+    *,
+    is_complete: bool,
+    is_multi: bool,
+    max_labels: int = MOST_LABELS,
+    max_label_chars: int = LONGEST_LABEL,
+) -> tuple[str, str, str] | None:
     """Find what is wrong with a set of labels: (got, wanted, fix).
 
     >>> label_problem(["Yes", "yes "], is_complete=True, is_multi=False)[0]
@@ -143,15 +160,16 @@ def label_problem(labels: Sequence[str], *, is_complete: bool, is_multi: bool) -
         got = f"{len(labels)} labels" if len(labels) != 1 else f"one label ({labels[0]!r})"
         fix = "With one label there is nothing to choose; multi_label=True scores it alone."
         return got, "at least two labels", fix
-    if len(labels) > MOST_LABELS:
-        fix = "Classify in two steps: first a group, then within it."
-        return f"{len(labels):,} labels", f"at most {MOST_LABELS:,}", fix
+    if len(labels) > max_labels:
+        fix = "Classify in two steps, first a group, then within it; or raise max_labels=."
+        return f"{len(labels):,} labels", f"at most {max_labels:,}", fix
     seen: dict[str, str] = {}
     for label in labels:
         if not label.strip():
             return repr(label), "a label with text", "Name every label."
-        if len(label) > LONGEST_LABEL:
-            return f"a label of {len(label):,} characters", f"at most {LONGEST_LABEL}", "A label is a name, not a text."
+        if len(label) > max_label_chars:
+            fix = "A label is a name, not a text; if it is meant, raise max_label_chars=."
+            return f"a label of {len(label):,} characters", f"at most {max_label_chars:,}", fix
         special = _SPECIAL.search(label)
         if special:
             fix = f"Models may read {special[0]} as an end or a mask, and never say it; call the label otherwise."

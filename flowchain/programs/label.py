@@ -22,6 +22,8 @@ def classify(
     multi_label: bool,
     hypothesis_template: str,
     overflow: str,
+    max_labels: int,
+    max_label_chars: int,
 ) -> Program[Classification]:
     """Score the labels for a text.
 
@@ -31,7 +33,13 @@ def classify(
     """
     refuse_empty(site, "text", text)
     if labels is not None:
-        finding = label_problem(labels, is_complete=True, is_multi=multi_label)
+        finding = label_problem(
+            labels,
+            is_complete=True,
+            is_multi=multi_label,
+            max_labels=max_labels,
+            max_label_chars=max_label_chars,
+        )
         if finding:
             got, wanted, fix = finding
             raise InputError(

@@ -125,9 +125,9 @@ def test_a_wrong_declaration_is_refused(build: Any, message: str) -> None:
         (["Yes", " yes"], r"'Yes' and ' yes'"),
         (["Straße", "STRASSE"], r"'Straße' and 'STRASSE'"),
         (["\u00e9", "e\u0301"], r"different labels"),
-        (["a", "b" * (LONGEST_LABEL + 1)], r"257 characters"),
+        (["a", "b" * (LONGEST_LABEL + 1)], r"257 characters.*at most 256.*raise max_label_chars="),
         (["a", "b" * 10**6], r"1,000,000 characters"),
-        ([str(number) for number in range(MOST_LABELS + 1)], r"1,001 labels.*at most 1,000"),
+        ([str(number) for number in range(MOST_LABELS + 1)], r"1,001 labels.*at most 1,000.*raise max_labels="),
         ([str(number) for number in range(10**5)], r"100,000 labels"),
         (["a", "<|endoftext|>"], r"special tokens"),
         (["a", "is [MASK]"], r"special tokens"),
@@ -161,6 +161,31 @@ def test_a_label_is_data() -> None:
     assert node.labels == tuple(odd)
     result = fc.Chain(node).run(text="some text about quoted lines")
     assert set(result.scores) == set(odd)
+
+
+def test_limits_of_labels_are_raised_in_code() -> None:
+    many, long = [str(number) for number in range(MOST_LABELS + 1)], ["a", "b" * (LONGEST_LABEL + 1)]
+    labels = fc.Input("labels", list[str])
+    for names in (many, long):
+        raised: dict[str, Any] = {"max_labels": MOST_LABELS + 1, "max_label_chars": LONGEST_LABEL + 1}
+        assert fc.Classify(text="a", labels=names, **raised).labels == tuple(names)
+        chain = fc.Chain(fc.Classify(text="a", labels=labels, **raised))
+        assert set(chain.run(labels=names).scores) == set(names)
+        with pytest.raises(fc.NodeError, match=r"labels: .*or raise max_label|if it is meant, raise max_label"):
+            fc.Chain(fc.Classify(text="a", labels=labels)).run(labels=names)
+
+
+def test_a_file_raises_limits_of_labels_only_where_code_allows_it() -> None:
+    for field, most in (("max_labels", MOST_LABELS), ("max_label_chars", LONGEST_LABEL)):
+        raised: dict[str, Any] = {field: most + 1}
+        written = fc.Chain(fc.Classify(text=TEXT, labels=["a", "b"], **raised)).to_json()
+        with pytest.raises(fc.ChainFileError, match=rf"raises {field} to .*allow=.*limits") as caught:
+            fc.Chain.from_json(written, allow=["models"])
+        assert caught.value.position == f"nodes[1].fields.{field}"
+        assert fc.Chain.from_json(written, allow=["limits"]).to_json() == written
+        lowered: dict[str, Any] = {field: 2}
+        written = fc.Chain(fc.Classify(text=TEXT, labels=["a", "b"], **lowered)).to_json()
+        assert fc.Chain.from_json(written).to_json() == written
 
 
 def test_one_label_is_enough_where_labels_do_not_compete() -> None:
