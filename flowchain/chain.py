@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -65,7 +66,7 @@ class Chain(Generic[T_co]):
         self._executor: Executor | None = None
         self._quick: Callable[[Mapping[str, Any]], Any] | None = None
         self._input_names: frozenset[str] | None = None
-        self._passed_with: dict[str, Any] | None = None  # the models of the last check that found nothing
+        self._passed_with: tuple[dict[str, Any], float] | None = None  # models and timeout of a check without findings
 
     def __call__(self, **inputs: Any) -> Ref[T_co]:
         """Use the chain as a node of another: what it gives for these literals and references in place of its inputs.
@@ -138,7 +139,8 @@ class Chain(Generic[T_co]):
         def model_of(node: TaskNode[Any], name: str) -> Model:  # a chain without models is not compiled to be checked
             return self._prepared().model_of(node, name, settings)
 
-        return check(self._scope, self.name, model_of, Verdicts(self._scope, model_of).of, is_strict=strict)
+        fit_of = Verdicts(self._scope, model_of).of
+        return check(self._scope, self.name, model_of, fit_of, is_strict=strict, timeout=settings.timeout)
 
     # ── running it ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -365,10 +367,11 @@ class Chain(Generic[T_co]):
         if not executor.plan.is_plain:
             from flowchain.engine.choosing import choice_key
 
-            key = choice_key(settings)
-            if key is None or key != self._passed_with:
+            key, limit = choice_key(settings), math.inf if settings.timeout is None else settings.timeout
+            passed = self._passed_with
+            if key is None or passed is None or key != passed[0] or limit < passed[1]:
                 self._report(settings, strict=False)
-                self._passed_with = key
+                self._passed_with = None if key is None else (key, limit)
         return executor
 
     def _shown(self, settings: Settings, inputs: Mapping[str, Any]) -> AbstractContextManager[Settings]:

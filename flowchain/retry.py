@@ -295,6 +295,18 @@ class Retry:
             total += wait
         return total
 
+    def too_long_for(self, timeout: float) -> tuple[str, str, str] | None:
+        """Say what is wrong where the waits alone may outlast a run's timeout: (got, wanted, fix).
+
+        >>> Retry(stop=stop_after_attempt(4), wait=wait_fixed(20)).too_long_for(30)[:2]
+        ('waits of up to 60.0 s in all', 'less than the timeout of 30 s')
+        """
+        longest = self.longest_s
+        if longest < timeout:
+            return None
+        fix = "Stop earlier, wait less, or allow more time."
+        return f"waits of up to {longest:,.1f} s in all", f"less than the timeout of {timeout:,} s", fix
+
 
 def asked_s(error: BaseException) -> float | None:
     """Give the seconds that a server asked to be left alone for; None: it did not, or said what makes no sense."""

@@ -98,11 +98,10 @@ class Settings:
             for name, is_right, wanted, fix in rules
             if not is_right
         ]
-        if not problems and timeout is not None and self.retry is not _RETRY and self.retry.longest_s >= timeout:
+        if not problems and timeout is not None and self.retry is not _RETRY:
             # The default's waits end with the run instead; whoever chose both meant both.
-            fix = "Stop earlier, wait less, or allow more time."
-            got = f"waits of up to {self.retry.longest_s:,.1f} s in all"
-            problems = [Problem("settings", "retry", got, f"less than the timeout of {timeout:,} s", fix)]
+            finding = self.retry.too_long_for(timeout)
+            problems = [Problem("settings", "retry", *finding)] if finding else []
         if problems:
             raise ChainError.of(problems)
 

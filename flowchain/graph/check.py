@@ -86,7 +86,9 @@ class Report:
         return f"<p>{html.escape(repr(self).splitlines()[0])}</p><table>{head}{rows}</table><ul>{warnings}</ul>"
 
 
-def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_strict: bool) -> Report:
+def check(
+    scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_strict: bool, timeout: float | None = None
+) -> Report:
     """Look at every edge and every model call.
 
     Args:
@@ -95,6 +97,7 @@ def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_stri
         model_of: the model of a node, by its full name.
         fit_of: whether a node's requests fit its model.
         is_strict: do warnings count as problems?
+        timeout: of the run, in seconds; a node's own retries may not wait longer.
 
     Raises:
         ChainError: all problems at once; under ``is_strict``, warnings count as problems.
@@ -111,6 +114,9 @@ def check(scope: Scope, chain: str, model_of: ModelOf, fit_of: FitOf, *, is_stri
                 problems.append(wiring_problem(name, node.written, edge, source))
         problems.extend(_unsendable(node, name))
         if isinstance(node, TaskNode):
+            too_long = node.retry.too_long_for(timeout) if node.retry is not None and timeout is not None else None
+            if too_long:
+                problems.append(Problem(name, "retry", *too_long))
             found = _call(node, name, model_of, fit_of)
             if isinstance(found, Problem):
                 problems.append(found)

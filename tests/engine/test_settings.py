@@ -102,3 +102,28 @@ def test_a_chains_own_settings_stand_behind_those_of_a_call() -> None:
     assert [event.model.name for event in first if isinstance(event, RequestSent)] == ["own"]
     other = chain.trace(models={"short": FakeModel("given")})
     assert [exchange.model for exchange in other.requests] == ["given"]
+
+
+@given(st.integers(2, 20), st.floats(0, 30), st.floats(0.1, 700))
+def test_a_policy_that_may_wait_longer_than_its_run_is_refused_wherever_it_stands(
+    attempts: int, wait: float, timeout: float
+) -> None:
+    """A node's policy is looked at with each run's own timeout, before a model is asked."""
+    retry = fc.Retry(stop=fc.stop_after_attempt(attempts), wait=fc.wait_fixed(wait))
+    asked = FakeModel()
+    chain = fc.Chain(fc.Summarize(text="a", model=asked, retry=retry, name="short"))
+    assert chain.run() == chain.run(timeout=1e9) == "a"
+    asked.batches.clear()
+    longest = wait * (attempts - 1)
+    if longest < timeout * (1 - 1e-9):
+        assert fc.Settings(retry=retry, timeout=timeout).retry is retry
+        assert chain.run(timeout=timeout) == "a"
+    elif longest > timeout * (1 + 1e-9):
+        told = rf"waits of up to {longest:,.1f} s in all\s+wanted: less than the timeout of {timeout:,} s"
+        with pytest.raises(fc.ChainError, match=f"settings.retry.*{told}"):
+            fc.Settings(retry=retry, timeout=timeout)
+        with pytest.raises(fc.ChainError, match=rf"short.retry.*{told}"):
+            chain.run(timeout=timeout)
+        with pytest.raises(fc.ChainError, match=rf"short.retry.*{told}"):
+            fc.Chain(chain.output, settings=fc.Settings(timeout=timeout)).check()
+        assert asked.batches == []
