@@ -121,7 +121,7 @@ class ReplyReceived(NamedTuple):
 
 
 class RequestRetried(NamedTuple):
-    """A request failed in a way that may pass; it is sent again after ``wait_s``."""
+    """A request failed in a way that may pass, or its reply was empty; it is sent again after ``wait_s``."""
 
     run: str
     at_s: float
@@ -132,6 +132,8 @@ class RequestRetried(NamedTuple):
     """The try to come, counted from 1."""
     wait_s: float
     error: Exception
+    request: Request[Any]
+    """What is sent: as before, but with another seed where a sampled reply was empty."""
 
 
 class TextPiece(NamedTuple):

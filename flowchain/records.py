@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 R_co = TypeVar("R_co", covariant=True)
 
 FinishReason: TypeAlias = Literal["stop", "length", "eos"]
+OnEmptyOutput: TypeAlias = Literal["retry", "error", "accept"]
 Task: TypeAlias = Literal["summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed"]
 TASKS: tuple[Task, ...] = ("summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed")
 
@@ -124,6 +125,14 @@ class Request(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextRequest(Request[R_co], Generic[R_co]):
+    """A question whose reply is a text."""
+
+    on_empty_output: OnEmptyOutput = "retry"
+    """A reply without words: asked for once more and then refused, refused at once, or taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How tokens are chosen: greedy at temperature 0, else sampled by noise that depends on request and seed alone."""
 
@@ -141,7 +150,7 @@ GREEDY = Sampling()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SummarizeRequest(Request["SummaryReply"]):
+class SummarizeRequest(TextRequest["SummaryReply"]):
     task: ClassVar[Task] = "summarize"
     text: str
     max_tokens: int
@@ -150,7 +159,7 @@ class SummarizeRequest(Request["SummaryReply"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRequest(Request["AnswerReply"]):
+class AnswerRequest(TextRequest["AnswerReply"]):
     task: ClassVar[Task] = "answer"
     question: str
     documents: tuple[str, ...]
@@ -169,7 +178,7 @@ class ClassifyRequest(Request["ClassifyReply"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateRequest(Request["TextReply"]):
+class GenerateRequest(TextRequest["TextReply"]):
     task: ClassVar[Task] = "generate"
     prompt: str
     max_tokens: int
@@ -180,7 +189,7 @@ class GenerateRequest(Request["TextReply"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest(Request["TextReply"]):
+class ChatRequest(TextRequest["TextReply"]):
     task: ClassVar[Task] = "chat"
     messages: tuple[Message, ...]
     max_tokens: int
@@ -189,7 +198,7 @@ class ChatRequest(Request["TextReply"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranslateRequest(Request["TextReply"]):
+class TranslateRequest(TextRequest["TextReply"]):
     task: ClassVar[Task] = "translate"
     text: str
     source: str

@@ -93,13 +93,15 @@ class Task:
 class Pending:
     """A request on its way."""
 
-    __slots__ = ("attempt", "is_dropped", "number", "position", "request", "sent_s", "task")
+    __slots__ = ("again", "attempt", "is_dropped", "number", "position", "request", "sent_s", "task")
 
     def __init__(self, request: Request[Any], task: Task, position: int, number: int) -> None:
         self.request = request
         self.task = task
         self.position = position
         self.number = number
+        self.again: Request[Any] | None = None
+        """What was sent in its place, once its first reply was empty."""
         self.attempt = 1
         self.sent_s = 0.0
         self.is_dropped = False

@@ -20,6 +20,7 @@ from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
 from flowchain.engine.effects import Ended, Wait, Work
+from flowchain.engine.empty_replies import asked_again, is_refused, refusal
 from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.passing import Passing
 from flowchain.engine.plan import Kind, Plan, Step
@@ -156,7 +157,7 @@ class Session:
         jobs: dict[int, list[Job]] = {}
         for pending in batch:
             model = self._models[pending.task.step]
-            jobs.setdefault(id(model), []).append(Job(pending.request, pending, self))
+            jobs.setdefault(id(model), []).append(Job(pending.again or pending.request, pending, self))
         for line, waiting in jobs.items():
             self._lines[line].submit(waiting)
 
@@ -175,7 +176,7 @@ class Session:
             return batch
         unknown = []
         for pending, reply in zip(batch, store.recall([self._asked(pending) for pending in batch]), strict=True):
-            if reply is None:
+            if reply is None or is_refused(pending.request, reply):
                 unknown.append(pending)
             else:
                 self._tell_reply(pending, -1, reply, None)
@@ -201,6 +202,10 @@ class Session:
                 self._tell_text(done.token, done.text)
             return
         for pending, (reply, error) in done.outcomes:
+            if reply is not None and is_refused(pending.request, reply):
+                error, reply = self._refused(pending, reply), None
+                if error is None:
+                    continue
             if error is not None and not pending.is_dropped and self._is_tried_again(pending, error):
                 continue
             if not pending.is_dropped:
@@ -210,10 +215,12 @@ class Session:
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""
         store = self.settings.store
-        if store is None or not answered:
+        if store is None:
             return
         try:
-            store.record([(self._asked(pending), reply) for pending, reply in answered])
+            kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.request, reply)]
+            if kept:
+                store.record([(self._asked(pending), reply) for pending, reply in kept])
         except Exception as error:
             self._journal_error = error
             raise
@@ -221,6 +228,17 @@ class Session:
     def is_dropped(self, token: Pending) -> bool:
         """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
         return token.is_dropped or self._journal_error is not None
+
+    def _refused(self, pending: Pending, reply: Reply) -> Exception | None:
+        """Give the error that an empty reply is, or None where it is asked for once more."""
+        model = self._models[pending.task.step]
+        again = None if pending.again is not None else asked_again(pending.request, model)
+        error = refusal(pending.request, reply, model, is_second=pending.again is not None)
+        if again is None or pending.is_dropped:
+            return error
+        pending.again = again
+        self._send_again(pending, 0.0, error)
+        return None
 
     def _is_tried_again(self, pending: Pending, error: Exception) -> bool:
         """Let a failed request wait for its next try, unless it has had enough of them, or no time is left for one."""
@@ -236,18 +254,21 @@ class Session:
                 notes.append(f"the server asks to wait {asked:,.1f} s{left}")
             pending.task.note = "; ".join(notes)
             return False
+        self._send_again(pending, wait_s, error)
+        if asked is not None:
+            self._lines[id(self._models[pending.task.step])].hold(wait_s)
+        return True
+
+    def _send_again(self, pending: Pending, wait_s: float, error: Exception) -> None:
         pending.attempt += 1
-        task = pending.task
+        task, now, request = pending.task, self.world.now(), pending.again or pending.request
         self.emit(
             RequestRetried(
-                self.run, now, task.step.name, task.frame.path, pending.number, pending.attempt, wait_s, error
+                self.run, now, task.step.name, task.frame.path, pending.number, pending.attempt, wait_s, error, request
             )
         )
         self._passing.restart(task.frame, task.step)
         heapq.heappush(self._due, (now + wait_s, pending.number, pending))
-        if asked is not None:
-            self._lines[id(self._models[task.step])].hold(wait_s)
-        return True
 
     def _send_due(self) -> None:
         now = self.world.now() if self._due else 0.0

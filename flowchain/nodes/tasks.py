@@ -18,7 +18,7 @@ from flowchain.errors import Problem
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.schema import schema_problem
 from flowchain.nodes.types import describe
-from flowchain.records import AnswerSpan, Classification, Entity, Message, Task
+from flowchain.records import AnswerSpan, Classification, Entity, Message, OnEmptyOutput, Task
 from flowchain.retry import Retry
 
 T_co = TypeVar("T_co", covariant=True)
@@ -71,6 +71,8 @@ class Summarize(TaskNode[str]):
     """Upper bound of the summary, in the model's own tokens."""
     on_empty: OnEmpty = "error"
     """A text without words: ``error`` refuses it; without asking a model, ``skip`` gives ``""``, ``pass`` the text."""
+    on_empty_output: OnEmptyOutput = "retry"
+    """A summary without words: as `Generate` says; of a long text, each piece's."""
 
 
 class Answer(TaskNode[AnswerSpan]):
@@ -96,6 +98,8 @@ class Answer(TaskNode[AnswerSpan]):
     on_empty: OnEmpty = "error"
     """Texts without words: ``error`` refuses them; ``skip`` and ``pass`` read the others, and give the empty answer
     without asking a model where there are none."""
+    on_empty_output: OnEmptyOutput = "retry"
+    """An answer, or a note on a piece, without words: as `Generate` says. With ``allow_empty`` it is an answer."""
 
 
 class Classify(TaskNode[Classification]):
@@ -188,6 +192,10 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
     """Texts that end the reply; they are trimmed from it."""
     max_tokens: MaxTokens = 256
     """Longest reply, in the model's tokens."""
+    on_empty_output: OnEmptyOutput = "retry"
+    """A reply without words: ``retry`` asks once more, with another seed, and then fails; ``error`` fails at once;
+    ``accept`` takes it. A greedy reply of a model that repeats itself isn't asked for again. Only what was accepted is
+    kept in a store. Of no effect with ``output_type``, which no empty reply fits."""
     temperature: Temperature = 0.0
     """0: the likeliest token each time. Above: sampled, and repeatable through ``seed``."""
     top_k: Annotated[int, Field(ge=0)] = 0
@@ -305,6 +313,8 @@ class Translate(TaskNode[str]):
     target: Annotated[str, Field(min_length=1)]
     max_tokens: MaxTokens = 512
     """Longest translation of one piece, in the model's tokens; a text beyond the window is read in pieces."""
+    on_empty_output: OnEmptyOutput = "retry"
+    """A translation without words: as `Generate` says; of a long text, each piece's."""
 
 
 class Extract(TaskNode[list[Entity]]):

@@ -107,7 +107,8 @@ def _exchange(exchange: Exchange) -> str:
     reason = f", ended by {exchange.finish_reason}" if exchange.finish_reason else ""
     where = "from the store" if exchange.batch < 0 else f"call {exchange.batch}"
     item = "/".join(map(str, exchange.item))
-    head = f"{exchange.node} [{item}] → {exchange.model}, {exchange.seconds * 1e3:.1f} ms, {where}{reason}"
+    again = ", asked again with another seed" if exchange.again is not None else ""
+    head = f"{exchange.node} [{item}] → {exchange.model}, {exchange.seconds * 1e3:.1f} ms, {where}{again}{reason}"
     outcome = exchange.error if exchange.error is not None else exchange.reply
     texts = "".join(f"<pre>{_text(text)}</pre>" for text in (exchange.prompt, outcome))
     return f"<details><summary>{_text(head)}</summary>{texts}</details>"

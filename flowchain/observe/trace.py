@@ -13,6 +13,7 @@ from flowchain.events import (
     LoopEnded,
     NodeFinished,
     ReplyReceived,
+    RequestRetried,
     RequestSent,
     RunFinished,
     RunStarted,
@@ -37,6 +38,7 @@ class Exchange:
     node: str
     item: tuple[int, ...]
     request: Request[Any]
+    """As the node asked it."""
     model: str
     seconds: float = 0.0
     """From asking to the reply, waiting for the model included."""
@@ -44,6 +46,8 @@ class Exchange:
     """Which call of the model it was part of; -1: it was never sent, or came from the store."""
     reply: Reply | None = None
     error: Exception | None = None
+    again: Request[Any] | None = None
+    """What was sent in its place after a sampled reply that was empty: the same with another seed."""
     _model: Model | None = field(default=None, repr=False)
 
     @property
@@ -243,6 +247,9 @@ class Recorder:
             self._exchanges[event.number] = Exchange(
                 event.node, event.item, event.request, event.model.name, _model=event.model
             )
+        elif isinstance(event, RequestRetried):
+            exchange = self._exchanges[event.number]
+            exchange.again = None if event.request is exchange.request else event.request
         elif isinstance(event, ReplyReceived):
             exchange = self._exchanges[event.number]
             exchange.seconds = event.at_s - self._sent[event.number]

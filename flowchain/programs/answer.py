@@ -10,11 +10,18 @@ from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import locate, must_shrink, refuse_empty
 from flowchain.programs.room import room_for
 from flowchain.protocols import tasks_of
-from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest
+from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest, OnEmptyOutput
 
 
 def answer(
-    site: Site, *, question: str, context: str | Sequence[str], allow_empty: bool, max_tokens: int, on_empty: str
+    site: Site,
+    *,
+    question: str,
+    context: str | Sequence[str],
+    allow_empty: bool,
+    max_tokens: int,
+    on_empty: str,
+    on_empty_output: OnEmptyOutput,
 ) -> Program[AnswerSpan]:
     """Answer from one or several texts, with the place the answer stands in."""
     documents = (context,) if isinstance(context, str) else tuple(context)
@@ -29,10 +36,12 @@ def answer(
             return AnswerSpan(text="", score=0.0, evidence="", source=None)
         refuse_empty(site, "context", "")
     if "answer" in tasks_of(site.model):
-        request = AnswerRequest(question=question, documents=documents, allow_empty=allow_empty)
+        request = AnswerRequest(
+            question=question, documents=documents, allow_empty=allow_empty, on_empty_output=on_empty_output
+        )
         reply = yield from ask(request)
         return _span(site, documents, reply)
-    return (yield from _by_notes(site, question, documents, max_tokens))
+    return (yield from _by_notes(site, question, documents, max_tokens, "accept" if allow_empty else on_empty_output))
 
 
 def _span(site: Site, documents: tuple[str, ...], reply: AnswerReply) -> AnswerSpan:
@@ -66,7 +75,9 @@ Question: {question}
 Answer:"""
 
 
-def _by_notes(site: Site, question: str, documents: tuple[str, ...], max_tokens: int) -> Program[AnswerSpan]:
+def _by_notes(
+    site: Site, question: str, documents: tuple[str, ...], max_tokens: int, on_empty_output: OnEmptyOutput
+) -> Program[AnswerSpan]:
     """Ask a generating model: at once where all fits, else for notes on each piece, and then from the notes.
 
     Every level is shorter than the one before, or the node fails with the numbers. An answer whose words stand once in
@@ -75,7 +86,10 @@ def _by_notes(site: Site, question: str, documents: tuple[str, ...], max_tokens:
 
     def request(template: str) -> Callable[[str], GenerateRequest]:
         return lambda text: GenerateRequest(
-            prompt=render(template, {"text": text, "question": question}), max_tokens=max_tokens, stop=("\n",)
+            prompt=render(template, {"text": text, "question": question}),
+            max_tokens=max_tokens,
+            stop=("\n",),
+            on_empty_output=on_empty_output,
         )
 
     text: str = concatenate(_apart(documents))

@@ -14,7 +14,7 @@ from flowchain.programs.conversation import fitted_turns, message
 from flowchain.programs.overflow import fitted
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.typed import NotValid, instruction_of, read, schema_of
-from flowchain.records import ChatRequest, GenerateRequest, Message, Sampling
+from flowchain.records import ChatRequest, GenerateRequest, Message, OnEmptyOutput, Sampling
 
 
 def generate(
@@ -25,6 +25,7 @@ def generate(
     max_tokens: int,
     output_type: type[BaseModel] | None,
     attempts: int,
+    on_empty_output: OnEmptyOutput,
     overflow: str,
     **sampling: Any,
 ) -> Program[Any]:
@@ -41,6 +42,7 @@ def generate(
             max_tokens=max_tokens if tokens is None else tokens,
             stop=stops,
             sampling=_sampling(site, **sampling),
+            on_empty_output=on_empty_output,
             schema=schema,
         )
 
@@ -81,6 +83,7 @@ def chat(
     system: str | None,
     stop: str | Sequence[str],
     max_tokens: int,
+    on_empty_output: OnEmptyOutput,
     overflow: str,
     **sampling: Any,
 ) -> Program[str]:
@@ -97,6 +100,7 @@ def chat(
             max_tokens=max_tokens if tokens is None else tokens,
             stop=stops,
             sampling=_sampling(site, **sampling),
+            on_empty_output=on_empty_output,
         )
 
     fitting = yield from fitted_turns(site, turns, request, max_tokens, overflow)
@@ -113,6 +117,7 @@ def few_shot(
     separator: str,
     stop: str | Sequence[str],
     max_tokens: int,
+    on_empty_output: OnEmptyOutput,
     **sampling: Any,
 ) -> Program[str]:
     r"""Set instruction, examples and query apart by the separator, and stop where the model writes it."""
@@ -126,6 +131,7 @@ def few_shot(
         max_tokens=max_tokens,
         stop=(f"\n{separator}", *own),
         sampling=_sampling(site, **sampling),
+        on_empty_output=on_empty_output,
     )
     reply = yield from ask(request)
     return written(reply.text.strip(), request.prompt)

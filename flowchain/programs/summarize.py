@@ -6,10 +6,18 @@ from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import must_shrink, quoted, refuse_empty
 from flowchain.programs.room import room_for
-from flowchain.records import SummarizeRequest, SummaryReply
+from flowchain.records import OnEmptyOutput, SummarizeRequest, SummaryReply
 
 
-def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_empty: str) -> Program[str]:
+def summarize(
+    site: Site,
+    *,
+    text: str,
+    focus: str | None,
+    max_tokens: int,
+    on_empty: str,
+    on_empty_output: OnEmptyOutput = "retry",
+) -> Program[str]:
     """Shorten a text; beyond the window by pieces, then the pieces' summaries, until one is left.
 
     A level's summaries take at most half of the room each, so that two of them fit where one piece was read: since two
@@ -22,7 +30,7 @@ def summarize(site: Site, *, text: str, focus: str | None, max_tokens: int, on_e
     refuse_empty(site, "text", text)
 
     def request(piece: str, tokens: int = max_tokens) -> SummarizeRequest:
-        return SummarizeRequest(text=piece, focus=focus, max_tokens=tokens)
+        return SummarizeRequest(text=piece, focus=focus, max_tokens=tokens, on_empty_output=on_empty_output)
 
     room = room_for(site.model, request, max_tokens)
     while room is not None and not room.holds(text):

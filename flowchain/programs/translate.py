@@ -7,11 +7,13 @@ from flowchain.excerpt import Excerpt, concatenate, cut, written
 from flowchain.programs.ask import Program, Site, ask_all
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.room import room_for
-from flowchain.records import TextReply, TranslateRequest
+from flowchain.records import OnEmptyOutput, TextReply, TranslateRequest
 from flowchain.windows.split import Counter, split
 
 
-def translate(site: Site, *, text: str, source: str, target: str, max_tokens: int) -> Program[str]:
+def translate(
+    site: Site, *, text: str, source: str, target: str, max_tokens: int, on_empty_output: OnEmptyOutput
+) -> Program[str]:
     """Translate a text, in as few pieces as window and ``max_tokens`` allow, cut at sentence ends where there are any.
 
     A piece whose translation was cut off at ``max_tokens`` is translated again in halves, so that nothing is lost.
@@ -19,7 +21,9 @@ def translate(site: Site, *, text: str, source: str, target: str, max_tokens: in
     refuse_empty(site, "text", text)
 
     def request(piece: str) -> TranslateRequest:
-        return TranslateRequest(text=piece, source=source, target=target, max_tokens=max_tokens)
+        return TranslateRequest(
+            text=piece, source=source, target=target, max_tokens=max_tokens, on_empty_output=on_empty_output
+        )
 
     room = room_for(site.model, request, max_tokens)
     count = site.model.count if room is None else room.count

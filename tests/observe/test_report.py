@@ -65,7 +65,7 @@ def page_of(run: Run[Any], folder: Path) -> str:
 def run_of(text: str, reply: str) -> Run[Any]:
     """A document goes in, another text comes back, and a node and a chain carry a third kind of name."""
     model = FakeModel(summarize=lambda request: SummaryReply(text=reply))
-    each = fc.Each(TEXTS, lambda item: fc.Summarize(text=item, focus=text, model=model))
+    each = fc.Each(TEXTS, lambda item: fc.Summarize(text=item, focus=text, on_empty_output="accept", model=model))
     return fc.Chain(fc.Join(texts=each), name=text).trace(texts=[text, text])
 
 

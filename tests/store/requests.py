@@ -56,12 +56,14 @@ SAMPLINGS = st.builds(
 )
 MESSAGES = st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXTS)
 TUPLES = st.lists(TEXTS, max_size=3).map(tuple)
+POLICIES = {"on_empty_output": st.sampled_from(["retry", "error", "accept"])}
 FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
-    SummarizeRequest: {"text": ANY_TEXT, "max_tokens": COUNTS, "focus": st.none() | TEXTS},
+    SummarizeRequest: {"text": ANY_TEXT, "max_tokens": COUNTS, "focus": st.none() | TEXTS, **POLICIES},
     AnswerRequest: {
         "question": ANY_TEXT,
         "documents": st.lists(ANY_TEXT, max_size=3).map(tuple),
         "allow_empty": st.booleans(),
+        **POLICIES,
     },
     ClassifyRequest: {
         "text": ANY_TEXT,
@@ -75,6 +77,7 @@ FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "stop": TUPLES,
         "sampling": SAMPLINGS,
         "schema": st.none() | TEXTS,
+        **POLICIES,
     },
     ChatRequest: {
         "messages": st.lists(
@@ -83,8 +86,9 @@ FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "max_tokens": COUNTS,
         "stop": TUPLES,
         "sampling": SAMPLINGS,
+        **POLICIES,
     },
-    TranslateRequest: {"text": ANY_TEXT, "source": TEXTS, "target": TEXTS, "max_tokens": COUNTS},
+    TranslateRequest: {"text": ANY_TEXT, "source": TEXTS, "target": TEXTS, "max_tokens": COUNTS, **POLICIES},
     ExtractRequest: {"text": ANY_TEXT, "aggregation": st.sampled_from(["simple", "first", "average", "max"])},
     EmbedRequest: {
         "text": ANY_TEXT,

@@ -204,6 +204,8 @@ def test_defaults_are_those_of_format_1() -> None:
     }
     assert defaults == {
         "AnswerRequest.allow_empty": False,
+        "AnswerRequest.on_empty_output": "retry",
+        "ChatRequest.on_empty_output": "retry",
         "ChatRequest.sampling": Sampling(),
         "ChatRequest.stop": (),
         "ClassifyRequest.hypothesis_template": "This example is {}.",
@@ -211,6 +213,7 @@ def test_defaults_are_those_of_format_1() -> None:
         "EmbedRequest.normalize": True,
         "EmbedRequest.pooling": "mean",
         "ExtractRequest.aggregation": "simple",
+        "GenerateRequest.on_empty_output": "retry",
         "GenerateRequest.sampling": Sampling(),
         "GenerateRequest.schema": None,
         "GenerateRequest.stop": (),
@@ -220,4 +223,6 @@ def test_defaults_are_those_of_format_1() -> None:
         "Sampling.top_k": 0,
         "Sampling.top_p": 1.0,
         "SummarizeRequest.focus": None,
+        "SummarizeRequest.on_empty_output": "retry",
+        "TranslateRequest.on_empty_output": "retry",
     }

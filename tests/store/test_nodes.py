@@ -13,13 +13,14 @@ from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
 INPUTS = {"text": "It rained. It rained again."}
+ACCEPTING = {"on_empty_output": "accept"}
 # Kind of node, its fields, and for each field a value that asks for something else.
 NODES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
-    (fc.Summarize, {"text": TEXT, "max_tokens": 9}, {"text": "other", "max_tokens": 8, "focus": "rain"}),
+    (fc.Summarize, {"text": TEXT, "max_tokens": 9}, {"text": "other", "max_tokens": 8, "focus": "rain", **ACCEPTING}),
     (
         fc.Answer,
         {"question": "What?", "context": TEXT},
-        {"question": "Who?", "context": [TEXT, "It snowed."], "allow_empty": True},
+        {"question": "Who?", "context": [TEXT, "It snowed."], "allow_empty": True, **ACCEPTING},
     ),
     (
         fc.Classify,
@@ -37,13 +38,14 @@ NODES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
             "stop": ("#",),
             "top_k": 3,
             "top_p": 0.5,
+            **ACCEPTING,
         },
     ),
     (fc.Generate, {"prompt": TEXT, "max_tokens": 9}, {"num_beams": 2}),  # greedy: beams and sampling exclude each other
     (
         fc.Translate,
         {"text": TEXT, "source": "en", "target": "de"},
-        {"text": "other", "source": "fr", "target": "es", "max_tokens": 77},
+        {"text": "other", "source": "fr", "target": "es", "max_tokens": 77, **ACCEPTING},
     ),
     (fc.Extract, {"text": TEXT}, {"text": "other", "aggregation": "max"}),
     (fc.Embed, {"text": TEXT}, {"text": "other", "pooling": "cls", "normalize": False}),

@@ -44,6 +44,7 @@ class ExtractiveModel:
 
     name = "extractive"
     window = None
+    is_deterministic = True
 
     def __init__(self, *, language: str = "en", table: str | None = SHIPPED) -> None:
         from flowchain.models.extractive.index import IndexCache

@@ -50,6 +50,7 @@ class TransformersModel:
     """
 
     is_watchable = True
+    is_deterministic = True
 
     def __init__(
         self,

@@ -1,0 +1,80 @@
+"""What becomes of a reply without words: asked for once more, refused, or taken, as its request says.
+
+    retry    asked for once more, a sampled one with another seed; then refused, unless it has words now
+    error    refused
+    accept   a reply like any other
+
+One that is not accepted is never recorded, nor taken from a store. It may be the model's last word on this request; it
+is not what the node was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from hashlib import blake2b
+from typing import Any
+
+from flowchain.errors import ModelError
+from flowchain.protocols import Model
+from flowchain.records import AnswerRequest, OnEmptyOutput, Reply, Request, Sampling, TextRequest
+
+
+def is_refused(request: Request[Any], reply: Reply) -> bool:
+    """Is it a text without words where that is not accepted?
+
+    White space alone counts as none, as it does in what models are given to read. A reply that has to be an object of a
+    type is judged by the program that reads it.
+
+    >>> from flowchain.records import GenerateRequest, TextReply
+    >>> nothing = TextReply(text=" ", finish_reason="eos")
+    >>> is_refused(GenerateRequest(prompt="Hi", max_tokens=5), nothing)
+    True
+    >>> is_refused(GenerateRequest(prompt="Hi", max_tokens=5, on_empty_output="accept"), nothing)
+    False
+    """
+    if _policy(request) == "accept":
+        return False
+    if getattr(request, "schema", None) is not None or (isinstance(request, AnswerRequest) and request.allow_empty):
+        return False
+    text: str = getattr(reply, "text", "-")
+    return not text or text.isspace()
+
+
+def asked_again(request: Request[Any], model: Model) -> Request[Any] | None:
+    """Give what to send once more, or None where that is not wanted or could bring nothing new.
+
+    A sampled request gets another seed: 63 bits of BLAKE2b of its own, so that a run repeated with its seed samples the
+    same. Any other is sent as it is, unless the model says that it repeats itself.
+    """
+    if _policy(request) != "retry":
+        return None
+    sampling: Sampling | None = getattr(request, "sampling", None)
+    if sampling is not None and sampling.temperature > 0:
+        digest = blake2b(f"{sampling.seed}/again".encode(), digest_size=8).digest()
+        changed: Any = {"sampling": dataclasses.replace(sampling, seed=int.from_bytes(digest, "big") >> 1)}
+        return dataclasses.replace(request, **changed)
+    return None if getattr(model, "is_deterministic", False) else request
+
+
+def refusal(request: Request[Any], reply: Reply, model: Model, *, is_second: bool) -> ModelError:
+    """Say that there are no words, why it was not asked for again, and what to write to take it as it is."""
+    ended = getattr(reply, "finish_reason", None)
+    how = f" (finish_reason {ended!r})" if ended else ""
+    if is_second:
+        told = ", asked twice"
+    elif _policy(request) == "retry":
+        told = "; asked again it would say the same, since nothing is sampled"
+    else:
+        told = ""
+    fix = 'Change what it is asked, or take such replies as they are: on_empty_output="accept".'
+    return ModelError(
+        f"{model.name!r} gave a reply without words{how}{told}. {fix}",
+        field="on_empty_output",
+        got=f"{getattr(reply, 'text', '')!r}{how}",
+        wanted="a text with words",
+        fix=fix,
+    )
+
+
+def _policy(request: Request[Any]) -> OnEmptyOutput:
+    return request.on_empty_output if isinstance(request, TextRequest) else "accept"
