@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def chain_of(model: FakeModel) -> fc.Chain[str]:
 
 
 @contextmanager
-def holding(path: Path, statements: str, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def holding(path: Path, statements: str, seconds: float) -> Generator[subprocess.Popen[bytes], None, None]:
     """Another program's process, in a transaction of its own."""
     arguments = [sys.executable, "-c", HOLDING, str(path), statements, str(seconds)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
