@@ -17,6 +17,7 @@ _COLUMNS = (
     " (SELECT count(*) FROM failure WHERE failure.run = run.seq)"
 )
 _FEWEST_ID_CHARACTERS = 3
+_SHOWN = ("digest", "shown")  # of an input; all else is there for resuming
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         entries=used,
         value=value,
         chain=chain,
-        inputs=json.loads(inputs),
+        inputs={given: {part: one.get(part) for part in _SHOWN} for given, one in json.loads(inputs).items()},
         settings=json.loads(settings),
         failures=failed,
     )

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from flowchain.errors import FlowchainError, StoreError, redacted, shown
+from flowchain.errors import FlowchainError, StoreError, escape, redacted, shown
 from flowchain.protocols import Asked, Called, Model
 from flowchain.records import Reply
 from flowchain.store.functions import address_of_call
-from flowchain.store.key import Address, json_of
+from flowchain.store.inputs import described, first_difference
+from flowchain.store.key import Address
 from flowchain.store.models import count_note, model_note
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def open_run(
 ) -> OpenRun:
     """See `Store.open_run`."""
     journal = store._journal
-    described = _described(inputs)
+    kept = described(inputs)
     chain = _plain(chain, None)
     if store.is_read_only:
         return OpenRun(store, 0, "unsaved")
@@ -203,11 +204,11 @@ def open_run(
             )
         number, old_chain, old_inputs = rows[0]
         if not allow_changed:
-            _check_same(resume, old_chain, chain, json.loads(old_inputs), described)
+            _check_same(resume, old_chain, chain, json.loads(old_inputs), kept, inputs)
         with journal.write() as connection:
             connection.execute(
                 "UPDATE run SET outcome = 'running', chain = ?, inputs = ? WHERE seq = ?",
-                [chain, json.dumps(described), number],
+                [chain, json.dumps(kept), number],
             )
         return OpenRun(store, number, resume)
     run_id = os.urandom(5).hex()
@@ -219,34 +220,13 @@ def open_run(
                 run_id,
                 _plain(name, None),
                 chain,
-                json.dumps(described),
+                json.dumps(kept),
                 json.dumps({key: shown(settings[key]) for key in sorted(settings)}),
                 store._clock(),
             ],
         ).lastrowid
     assert number is not None
     return OpenRun(store, number, run_id)
-
-
-def _described(inputs: Mapping[str, object]) -> dict[str, dict[str, str | None]]:
-    described: dict[str, dict[str, str | None]] = {}
-    for name in sorted(inputs):
-        try:
-            digest = _digest(inputs[name], name)
-        except StoreError:
-            digest = None  # a stream, a model object: nothing that could be compared
-        described[name] = {"digest": digest, "shown": shown(inputs[name])}
-    return described
-
-
-def _digest(value: object, name: str) -> str:
-    """Item by item, since a list may hold all the documents there are."""
-    digest = blake2b(digest_size=16)
-    for item in value if isinstance(value, (list, tuple)) else (value,):
-        text = json_of(item, name)
-        digest.update(b"%d:" % len(text))
-        digest.update(text)
-    return digest.hexdigest()
 
 
 def _value_json(value: Any) -> str:
@@ -260,31 +240,40 @@ def _check_same(
     run_id: str,
     old_chain: str,
     chain: str,
-    old_inputs: dict[str, dict[str, str | None]],
-    inputs: dict[str, dict[str, str | None]],
+    old_inputs: Mapping[str, Mapping[str, Any]],
+    new_inputs: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, object],
 ) -> None:
     fix = "Start a new run, which reads back all that did not change, or resume with allow_changed=True."
     changed = changed_nodes(old_chain, chain)
     if changed:
+        before, after = _nodes_of(old_chain), _nodes_of(chain)
+        told = ", ".join(shown(name) + _changed_fields(before.get(name), after.get(name)) for name in changed)
         raise StoreError(
-            f"run {run_id} was made with another chain; changed: {', '.join(map(shown, changed))}. {fix}",
+            f"run {run_id} was made with another chain; changed: {told}. {fix}",
             field="resume",
             got="another chain",
             wanted="the chain of the run",
             fix=fix,
         )
-    for name in sorted(old_inputs.keys() | inputs.keys()):
-        old, new = old_inputs.get(name), inputs.get(name)
-        if old is None or new is None or old["digest"] != new["digest"]:
-            before = "nothing" if old is None else old["shown"]
-            now = "nothing" if new is None else new["shown"]
-            raise StoreError(
-                f"run {run_id} was made with other inputs: {name} was {before}, is {now}. {fix}",
-                field=name,
-                got=str(now),
-                wanted=str(before),
-                fix=fix,
-            )
+    found = first_difference(old_inputs, new_inputs, inputs)
+    if found is not None:
+        raise StoreError(
+            f"run {run_id} was made with other inputs: {found.field} was {found.before}, is {found.now}. {fix}",
+            field=found.field,
+            got=found.now,
+            wanted=found.before,
+            fix=fix,
+        )
+
+
+def _changed_fields(before: Any, after: Any) -> str:
+    if before is None or after is None:
+        return f" ({'removed' if after is None else 'new'})"
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ""
+    fields = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return f" ({escape(', '.join(fields))})"
 
 
 def changed_nodes(old: str, new: str) -> list[str]:

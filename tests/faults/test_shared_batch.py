@@ -79,11 +79,13 @@ def test_ten_processes_and_ten_that_die_in_a_call_of_theirs(tmp_path: Path) -> N
     path, log, rows = tmp_path / "work.db", Log(tmp_path / "log"), 30
     expected = expected_of(tmp_path, rows)
     fc.Store(path).close()
-    lives, deaths = [], 0
-    for number in range(PROCESSES):
-        lives.append(Life(path, log, rows, expected, lambda number=number: Deadly(log, 0.0, number % 4 + 1)))
-    for doomed in list(lives):
-        deaths += doomed.end() == -signal.SIGKILL
+    doomed = [
+        Life(path, log, rows, expected, lambda number=number: Deadly(log, 0.0, number % 4 + 1))
+        for number in range(PROCESSES)
+    ]
+    lives, deaths = list(doomed), 0
+    for one in doomed:
+        deaths += one.end() == -signal.SIGKILL
         lives.append(Life(path, log, rows, expected, lambda: Logged(log, 0.001)))
     assert [life.end() for life in lives[PROCESSES:]] == [0] * PROCESSES
     assert deaths > PROCESSES // 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import flowchain as fc
+from flowchain.records import GenerateRequest
 from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
@@ -23,11 +24,11 @@ def shorter(text: str) -> str:
     return text[:10]
 
 
-def chain_of(template: str = "Say {text}", model: Any = None, max_tokens: int = 20) -> fc.Chain[str]:
+def chain_of(template: str = "Say {text}", model: Any = None, max_tokens: int = 20, **answer: Any) -> fc.Chain[str]:
     model = FakeModel() if model is None else model
     prompt = fc.PromptTemplate(template, values={"text": shorter(text=TEXT)}, name="prompt")
     notes = fc.Generate(prompt=prompt, model=model, max_tokens=max_tokens, name="notes")
-    return fc.Chain(fc.Generate(prompt=fc.Join(texts=[notes, QUESTION]), model=model, name="answer"))
+    return fc.Chain(fc.Generate(prompt=fc.Join(texts=[notes, QUESTION]), model=model, name="answer", **answer))
 
 
 INPUTS = {"text": "It rained.", "question": "Where?"}
@@ -74,10 +75,13 @@ def test_a_failed_run_keeps_its_failure_once(store: fc.Store) -> None:
 @pytest.mark.parametrize(
     ("chain", "changed"),
     [
-        (lambda: chain_of("Tell {text}"), "'prompt'"),
-        (lambda: chain_of(max_tokens=21), "'notes'"),
-        (lambda: chain_of(model=FakeModel("other")), "'notes', 'answer'|'answer', 'notes'"),
-        (lambda: fc.Chain(fc.Generate(prompt=fc.Join(texts=[TEXT, QUESTION]), model=FakeModel())), "'answer'"),
+        (lambda: chain_of("Tell {text}"), r"'prompt' \(template\)\. "),
+        (lambda: chain_of(max_tokens=21), r"'notes' \(max_tokens\)\. "),
+        (lambda: chain_of(model=FakeModel("other")), r"'answer' \(model\), 'notes' \(model\)\. "),
+        (
+            lambda: fc.Chain(fc.Generate(prompt=fc.Join(texts=[TEXT, QUESTION]), model=FakeModel())),
+            r"'join_1' \(texts\), 'notes' \(removed\), .*'generate_1' \(new\)",
+        ),
     ],
 )
 def test_resuming_with_another_chain_names_what_changed(store: fc.Store, chain: Any, changed: str) -> None:
@@ -120,16 +124,50 @@ def test_resuming_with_other_inputs_names_the_first(store: fc.Store) -> None:
         store.resume("nothing")
 
 
-def test_resuming_a_batch_with_other_rows_is_refused(store: fc.Store) -> None:
-    rows = [INPUTS, {**INPUTS, "text": "It snowed."}]
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: rows[17].update(text="It snowed."), r"rows\[17\]\['text'\] was another, is 'It snowed\.'"),
+        (lambda rows: [row.update(question="When?") for row in rows[3:]], r"rows\[3\]\['question'\] .*is 'When\?'"),
+        (lambda rows: rows.reverse(), r"rows\[0\]\['text'\] was another, is 'text 19'"),
+        (lambda rows: rows.pop(), r"rows\[19\] was another, is nothing"),
+        (lambda rows: rows.append(rows[0]), r"rows\[20\] was nothing, is .*text 0"),
+        (lambda rows: rows[5].pop("question"), r"rows\[5\]\['question'\] was another, is nothing"),
+        (lambda rows: rows[5].update(other="x"), r"rows\[5\]\['other'\] was nothing, is 'x'"),
+        (lambda rows: rows.clear(), r"rows\[0\] was another, is nothing"),
+    ],
+)
+def test_resuming_a_batch_with_other_rows_names_the_row_and_the_input(store: fc.Store, change: Any, told: str) -> None:
+    rows = [{**INPUTS, "text": f"text {number}"} for number in range(20)]
     chain_of().batch(rows, store=store)
     run = store.runs()[0].id
     chain_of().batch([dict(row) for row in rows], store=store.resume(run))
-    for other in (rows[:1], rows[::-1], [*rows, INPUTS]):
-        with pytest.raises(fc.StoreError, match="other inputs: rows"):
-            chain_of().batch(other, store=store.resume(run))
-    # What can be read only once can't be compared before it runs.
+    model = FakeModel()
+    change(rows)
+    with pytest.raises(fc.StoreError, match=f"other inputs: {told}"):
+        chain_of(model=model).batch(rows, store=store.resume(run))
+    assert not model.answered
+    assert not any("marks" in given for given in store.run(run).inputs.values())
+
+
+def test_rows_that_are_read_once_can_not_be_compared(store: fc.Store) -> None:
+    rows = [INPUTS, {**INPUTS, "text": "It snowed."}]
+    chain_of().batch(rows, store=store)
+    run = store.runs()[0].id
+    with pytest.raises(fc.StoreError, match=r"other inputs: rows was .*, is nothing"):
+        list(chain_of().batch(iter(rows), store=store.resume(run)))
     assert len(list(chain_of().batch(iter(rows), store=store.resume(run, allow_changed=True)))) == 2
+
+
+def test_resuming_a_changed_chain_asks_for_nothing_but_what_changed(store: fc.Store) -> None:
+    rows = [{**INPUTS, "text": f"text {number}"} for number in range(8)]
+    chain_of().batch(rows, store=store)
+    run = store.runs()[0].id
+    with pytest.raises(fc.StoreError, match=r"changed: 'answer' \(stop\)\. "):
+        chain_of(stop=["#"]).batch(rows, store=store.resume(run))
+    model = FakeModel()
+    chain_of(model=model, stop=["#"]).batch(rows, store=store.resume(run, allow_changed=True))
+    assert [request.stop for request in model.answered if isinstance(request, GenerateRequest)] == [("#",)] * len(rows)
 
 
 def test_a_store_may_stand_behind_all_calls_of_a_chain(store: fc.Store) -> None:
