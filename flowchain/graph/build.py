@@ -14,13 +14,14 @@ Walks are loops; only the nesting of bodies recurses, and it has a limit.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import ChainError, Problem
 from flowchain.nodes.control import Item
-from flowchain.nodes.ref import Node, Use
+from flowchain.nodes.ref import Edge, Node, Use
 from flowchain.nodes.text import Input
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 DEEPEST_NESTING = 32
 
-Reads = tuple[tuple[str, Node[Any]], ...]
+Reads = tuple[Edge, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Scope:
     path: str
     """Names of the enclosing control nodes, each followed by a slash; empty for the chain itself."""
     reads: Mapping[Node[Any], Reads]
-    """Every node of this scope, in order, with what it reads by field."""
+    """Every node of this scope, in order, with what it reads: its own edges, then what its bodies read out here."""
     names: Mapping[Node[Any], str]
     """Unique within the scope; what came with a chain used as a node stands below its name: ``notes_1/answer_1``."""
     captured: tuple[Node[Any], ...]
@@ -60,7 +61,8 @@ class Scope:
             scope = scopes.pop()
             for node in scope.reads:
                 yield scope, node
-                scopes.extend(scope.bodies.get(node, {}).values())
+                if node in scope.bodies:
+                    scopes.extend(scope.bodies[node].values())
 
 
 def build(output: Node[Any]) -> Scope:
@@ -97,36 +99,33 @@ def _walk(output: Node[Any], item: Node[Any] | None, depth: int) -> _Walked:
         fix = "Flatten the lists first, in an @fc.node function."
         raise ChainError.of([Problem(output.name or output.base_name, None, got, wanted, fix)])
     bodies: dict[Node[Any], dict[str, _Walked]] = {}
-    known: dict[Node[Any], Reads] = {}
 
     def reads_of(node: Node[Any]) -> Reads:
-        if node not in known:
-            found = [(edge[0], edge[1]) for edge in node.edges]
-            if node.bodies:
-                inner = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
-                bodies[node] = inner
-                found += [(field, source) for field, walked in inner.items() for source in walked.captured]
-            known[node] = tuple(found)
-        return known[node]
+        if not node.bodies:
+            return node.edges
+        if node not in bodies:
+            bodies[node] = {body.field: _walk(body.output, body.item, depth + 1) for body in node.bodies}
+        inner = bodies[node].items()
+        return node.edges + tuple(Edge(field, node, Any) for field, walked in inner for node in walked.captured)
 
     outside = _always_read_from_outside(output, item, reads_of) if item is not None else set()
     reads: dict[Node[Any], Reads] = {}
     captured: dict[Node[Any], None] = {}
-    opened: set[Node[Any]] = set()
+    opened: dict[Node[Any], Reads | None] = {}  # None once a node is done
     stack = [output]
     while stack:
         node = stack[-1]
-        if node in reads or node in captured:
-            stack.pop()
-        elif node in opened:
-            reads[node] = known[node]
+        if node in opened:
+            found = opened[node]
+            if found is not None:
+                reads[node] = found
+                opened[node] = None
             stack.pop()
         elif node in outside or (item is not None and node is not item and isinstance(node, (Input, Item))):
-            captured[node] = None
-            stack.pop()
+            captured[node] = opened[node] = None
         else:
-            opened.add(node)
-            stack.extend(source for _, source in reversed(reads_of(node)))
+            opened[node] = found = reads_of(node)
+            stack += [edge[1] for edge in reversed(found)]
     return _Walked(output, item, reads, captured, bodies)
 
 
@@ -148,7 +147,8 @@ def _always_read_from_outside(
         if item not in node.scope:
             outside.add(node)
         else:
-            stack.extend(source for field, source in reads_of(node) if _FIELD.split(field)[0] not in node.lazy_fields)
+            lazy = node.lazy_fields
+            stack.extend(source for field, source, _ in reads_of(node) if _FIELD.split(field)[0] not in lazy)
     return outside
 
 
@@ -168,16 +168,16 @@ def _name(walked: _Walked, path: str, base: Use | None) -> Scope:
                 problems.append(Problem(path + node.name, "name", got, "different names", fix))
     if problems:
         raise ChainError.of(problems)
-    counts: dict[Use | None, dict[str, int]] = {}
+    counts: defaultdict[Use | None, dict[str, int]] = defaultdict(dict)
     uses: dict[Use | None, str] = {base: ""}
 
     def numbered(base: str, use: Use | None) -> str:
-        within, taken = counts.setdefault(use, {}), given.get(use, {})
+        within, taken = counts[use], given.get(use, ())
         count = within.get(base, 0) + 1
-        while f"{base}_{count}" in taken:
+        while (label := f"{base}_{count}") in taken:
             count += 1
         within[base] = count
-        return f"{base}_{count}"
+        return label
 
     def prefix(use: Use | None) -> str:
         unnamed: list[Use] = []
@@ -197,11 +197,12 @@ def _name(walked: _Walked, path: str, base: Use | None) -> Scope:
         if isinstance(node, Input):
             names[node] = node.name
             continue
-        below = prefix(node.use)
+        use = node.use
+        below = uses[use] if use in uses else prefix(use)
         if node.name is not None:
             names[node] = below + node.name
         else:
-            names[node] = below + (node.base_name if isinstance(node, Item) else numbered(node.base_name, node.use))
+            names[node] = below + (node.base_name if isinstance(node, Item) else numbered(node.base_name, use))
     bodies = {
         node: {field: _name(inner, f"{path}{names[node]}/", node.use) for field, inner in fields.items()}
         for node, fields in walked.bodies.items()
@@ -233,7 +234,7 @@ def digraph(scope: Scope) -> networkx.DiGraph[str]:
     graph.add_nodes_from((names[node], {"declaration": node}) for node in scope.reads)
     fields: dict[tuple[str, str], str] = {}
     for node, reads in scope.reads.items():
-        for field, source in reads:
+        for field, source, _ in reads:
             if source in names:
                 edge = (names[source], names[node])
                 fields[edge] = f"{fields[edge]}, {field}" if edge in fields else field

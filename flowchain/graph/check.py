@@ -11,11 +11,10 @@ from flowchain.errors import MOST_TOLD, ChainError, FlowchainError, Problem
 from flowchain.graph.build import Scope
 from flowchain.graph.samples import sample
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
-from flowchain.nodes.problems import wiring_problem
 from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import Answer, Summarize, TaskNode
 from flowchain.nodes.text import Input, Join, PromptTemplate
-from flowchain.nodes.types import describe, fits
+from flowchain.nodes.types import describe
 from flowchain.protocols import HasPrompts, Model, tasks_of
 
 ModelOf: TypeAlias = Callable[[TaskNode[Any], str], Model]
@@ -105,14 +104,14 @@ def check(
     problems: list[Problem] = []
     calls: list[Call] = []
     edges: list[tuple[str, str, str]] = []
+    warnings: list[Problem] = []
     for inner, node in scope.walk():
         name = inner.full_name(node)
-        for edge in node.edges:
-            source = inner.names.get(edge.source) or edge.source.name or edge.source.base_name
-            edges.append((source, name, edge.field))
-            if not fits(edge.source.value_type, edge.wanted):
-                problems.append(wiring_problem(name, node.written, edge, source))
-        problems.extend(_unsendable(node, name))
+        for found_in, source, _ in node.edges:  # their types were judged where the node was built
+            edges.append((inner.names.get(source) or source.name or source.base_name, name, found_in))
+        for field_name, value in node.__dict__.items():
+            if isinstance(value, (str, tuple)):
+                problems.extend(_unsendable(name, field_name, value))
         if isinstance(node, TaskNode):
             too_long = node.retry.too_long_for(timeout) if node.retry is not None and timeout is not None else None
             if too_long:
@@ -122,7 +121,10 @@ def check(
                 problems.append(found)
             else:
                 calls.append(found)
-    warnings = list(_warnings(scope))
+            if isinstance(node, Answer):
+                warnings.extend(_unfocused_context(inner, node, name))
+        elif node.bodies:
+            warnings.extend(_idle_bodies(node, name))
     if is_strict:
         problems += warnings
     if problems:
@@ -132,20 +134,15 @@ def check(
     return Report(chain, inputs, describe(scope.output.value_type), tuple(edges), tuple(calls), told)
 
 
-def _unsendable(node: Node[Any], name: str) -> Iterator[Problem]:
+def _unsendable(name: str, field_name: str, value: str | tuple[Any, ...]) -> Iterator[Problem]:
     """Find literals that no encoding can hold; texts that come as inputs are looked at when they come."""
-    for field_name, value in node.__dict__.items():
-        if not isinstance(value, (str, tuple)):
-            continue
-        for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not text.isascii():
-                try:
-                    text.encode()
-                except UnicodeEncodeError as error:
-                    got = f"a lone surrogate (U+{ord(text[error.start]):04X}) at offset {error.start:,}"
-                    yield Problem(
-                        name, field_name, got, "text with a UTF-8 form", "Repair the text where it is decoded."
-                    )
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                got = f"a lone surrogate (U+{ord(text[error.start]):04X}) at offset {error.start:,}"
+                yield Problem(name, field_name, got, "text with a UTF-8 form", "Repair the text where it is decoded.")
 
 
 def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> Call | Problem:
@@ -181,20 +178,20 @@ def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str])
     return Problem(name, "model", f"{model.name!r}, which can't {node.task}", f"a model that can {node.task}", fix)
 
 
-def _warnings(scope: Scope) -> Iterator[Problem]:
-    for inner, node in scope.walk():
-        name = inner.full_name(node)
-        if isinstance(node, Answer):
-            for summary in _unfocused(node):
-                where = inner.names.get(summary) or summary.name or summary.base_name
-                got = f"an unfocused summary ({where}) feeds this answer"
-                fix = f"Give {where} focus={_question_of(node)}: without the question, a summary loses its answer."
-                yield Problem(name, "context", got, "a summary with focus", fix)
-        for body in node.bodies:
-            if body.item is not None and body.field == "body" and body.item not in body.output.scope:
-                got = "its body does not read its item"
-                fix = "Every item gives the same value, computed once; use the body's argument."
-                yield Problem(name, body.field, got, "a body that reads its item", fix)
+def _unfocused_context(scope: Scope, answer: Answer, name: str) -> Iterator[Problem]:
+    for summary in _unfocused(answer):
+        where = scope.names.get(summary) or summary.name or summary.base_name
+        got = f"an unfocused summary ({where}) feeds this answer"
+        fix = f"Give {where} focus={_question_of(answer)}: without the question, a summary loses its answer."
+        yield Problem(name, "context", got, "a summary with focus", fix)
+
+
+def _idle_bodies(node: Node[Any], name: str) -> Iterator[Problem]:
+    for body in node.bodies:
+        if body.item is not None and body.field == "body" and body.item not in body.output.scope:
+            got = "its body does not read its item"
+            fix = "Every item gives the same value, computed once; use the body's argument."
+            yield Problem(name, body.field, got, "a body that reads its item", fix)
 
 
 def _question_of(node: Answer) -> str:

@@ -30,7 +30,7 @@ def mermaid(scope: Scope) -> str:
     lines = ["flowchart LR"]
     lines += _boxes(scope, ids)
     for inner, node in scope.walk():
-        for field, source in inner.reads[node]:
+        for field, source, _ in inner.reads[node]:
             lines.append(f'    {ids[source]} -- "{_entity(field)}" --> {ids[node]}')
         for body in inner.bodies.get(node, {}).values():
             if body.output in ids:
@@ -95,7 +95,7 @@ def svg(scope: Scope, name: str) -> str:
         return f"<pre>{html.escape(summary(scope, name))}</pre>"
     layer: dict[Node[object], int] = {}
     for node, reads in scope.reads.items():
-        layer[node] = 1 + max((layer[source] for _, source in reads if source in layer), default=-1)
+        layer[node] = 1 + max((layer[source] for _, source, _ in reads if source in layer), default=-1)
     rows: dict[int, int] = {}
     place: dict[Node[object], tuple[int, int]] = {}
     for node in scope.reads:
@@ -107,7 +107,7 @@ def svg(scope: Scope, name: str) -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">']
     for node, reads in scope.reads.items():
         x, y = place[node]
-        for field, source in reads:
+        for field, source, _ in reads:
             if source in place:
                 a, b = place[source]
                 points = f"M{a + _WIDTH},{b + _HEIGHT // 2} L{x},{y + _HEIGHT // 2}"

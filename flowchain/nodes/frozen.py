@@ -16,6 +16,8 @@ _DEEPEST = 64
 class _Frozen:
     """Refuses every change."""
 
+    __slots__ = ()
+
     def _refuse(self, *given: object, **named: object) -> NoReturn:
         raise ChainError(
             "what a node holds can't be changed: nodes are frozen, since several chains may share one. "
@@ -42,13 +44,19 @@ class _Frozen:
 class FrozenList(_Frozen, list[Any]):
     """A list that can be read."""
 
+    __slots__ = ()
+
 
 class FrozenDict(_Frozen, dict[Any, Any]):
     """A mapping that can be read."""
 
+    __slots__ = ()
+
 
 class FrozenSet(_Frozen, set[Any]):
     """A set that can be read; still a set, since its type may be asked for."""
+
+    __slots__ = ()
 
 
 _PLAIN: dict[Any, Any] = {FrozenList: list, FrozenDict: dict, FrozenSet: set}
@@ -74,7 +82,7 @@ def freeze(value: Any, depth: int = 0) -> Any:
         fix = "Give such values as inputs."
         raise ChainError.of([Problem(None, None, f"values nested {depth} deep", f"at most {_DEEPEST}", fix)])
     if kind is dict:
-        if not any(type(item) in _CONTAINERS for item in value.values()):
+        if _CONTAINERS.isdisjoint(map(type, value.values())):
             return FrozenDict(value)
         return FrozenDict({key: freeze(item, depth + 1) for key, item in value.items()})
     items = [freeze(item, depth + 1) for item in value]

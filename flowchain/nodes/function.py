@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 Mode = Literal["plain", "async", "generator"]
 
+_edge = tuple.__new__  # chains have many nodes: the class's own constructor costs three times as much
+
 
 class NodeFunction(Generic[T]):
     """A function that builds nodes when called with literals and references; ``function`` is the original.
@@ -55,14 +57,11 @@ class NodeFunction(Generic[T]):
         self.__name__ = self.name
         self.__module__ = function.__module__
         self.__wrapped__ = function
-        self._signature: _Signature | None = None
 
-    @property
+    @functools.cached_property
     def signature(self) -> _Signature:
         """Parameters and their types; read late, since annotations may name what is defined further down."""
-        if self._signature is None:
-            self._signature = _Signature(self.name, self.function, self.mode)
-        return self._signature
+        return _Signature(self.name, self.function, self.mode)
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function: the value, the list of what a generator yields, or an async function's awaitable."""
@@ -207,8 +206,8 @@ class FunctionNode(Node[T], Generic[T]):
         found: list[Edge] = []
         for name, value in self.arguments.items():
             wanted = types.get(name, Any)
-            if isinstance(value, Node):
-                found.append(Edge(name, value, wanted))
+            if isinstance(value, Ref):
+                found.append(_edge(Edge, (name, value, wanted)))
             elif isinstance(value, (list, tuple)):
                 element = element_of(wanted)
                 element = Any if element is None else element
@@ -218,8 +217,12 @@ class FunctionNode(Node[T], Generic[T]):
     def _rule_problems(self) -> list[Problem]:
         signature: _Signature = self.function.signature
         given = self.arguments
-        if given.keys() == signature.types.keys() and all(isinstance(value, Node) for value in given.values()):
-            return []
+        if given.keys() == signature.types.keys():
+            for value in given.values():
+                if not isinstance(value, Ref):
+                    break
+            else:
+                return []
         problems: list[Problem] = []
         where = self.name or self.function.name
         for name, value in given.items():

@@ -158,6 +158,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
     # Outside pydantic's fields: derived once at construction, read by the graph on every walk.
     __slots__ = ("_edges", "_scope", "_use")
 
@@ -176,7 +177,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
         def __init__(self, **fields: Any) -> None:
             cls = type(self)
             try:
-                BaseModel.__init__(self, **fields)
+                cls.__pydantic_validator__.validate_python(fields, self_instance=self)
             except ValidationError as error:
                 where = fields.get("name")
                 label = where if isinstance(where, str) and where and _NAME.fullmatch(where) else cls.kind
