@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flowchain.excerpt import Excerpt, concatenate, written
+from flowchain.fence import fenced
 from flowchain.nodes.template import render
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import locate, must_shrink, refuse_empty
@@ -59,7 +60,6 @@ def _span(site: Site, documents: tuple[str, ...], reply: AnswerReply) -> AnswerS
 _NOTHING = "NONE"
 _NOTE = f"""Read the text and note only what helps to answer the question. If nothing does, write {_NOTHING}.
 
-Text:
 {{text}}
 
 Question: {{question}}
@@ -67,7 +67,6 @@ Question: {{question}}
 Note:"""
 _FINAL = """Answer the question from the text, in as few words as possible.
 
-Text:
 {text}
 
 Question: {question}
@@ -86,7 +85,7 @@ def _by_notes(
 
     def request(template: str) -> Callable[[str], GenerateRequest]:
         return lambda text: GenerateRequest(
-            prompt=render(template, {"text": text, "question": question}),
+            prompt=render(template, {"text": fenced(text), "question": question}),
             max_tokens=max_tokens,
             stop=("\n",),
             on_empty_output=on_empty_output,

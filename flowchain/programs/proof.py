@@ -19,6 +19,7 @@ from typing import Any
 
 from flowchain.errors import FlowchainError
 from flowchain.excerpt import Excerpt, concatenate
+from flowchain.fence import MARK_BYTES, fenced, mark_of
 from flowchain.graph.build import Scope
 from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import (
@@ -51,13 +52,15 @@ from flowchain.records import (
 )
 from flowchain.windows.bounds import Bound, Verdict, joined, judge
 from flowchain.windows.fit import prompt_of, window_of
-from flowchain.windows.sketch import Sketch, Sketches, fixed_tokens, least
+from flowchain.windows.sketch import Sketch, Sketches, fixed_tokens, least, vocabulary_of
 
 _COUNTED_LATER = Bound(None, "of tokens, which are counted when it runs")
 _LEAST_CONTEXT = 16
 """Tokens that a reader of windows wants for each, beside the question (``models/transformers/span_reader.py``)."""
 _FIRST_MARK = 0xE0F0
 """Private characters, which stand in no template: each text of a request is one of them."""
+_OF_FENCE = Bound(None, "of the marks around a document")
+"""A place between words: its tokens are added up by themselves."""
 _OVERFLOWS: Mapping[str, str | None] = {
     "error": None,
     "split": "answered piece by piece, and then from the answers",
@@ -149,7 +152,7 @@ def _asking(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
     if isinstance(node, Answer):
         return _Asking(
             lambda text, question: GenerateRequest(
-                prompt=render(_FINAL, {"text": text, "question": question}), max_tokens=node.max_tokens
+                prompt=render(_FINAL, {"text": fenced(text), "question": question}), max_tokens=node.max_tokens
             ),
             (_context(node, sketches), sketches.document(node.question, "question")),
             "notes taken on its pieces, and answered from these",
@@ -281,21 +284,26 @@ def _fixed(model: Model, asking: _Asking) -> Bound:
         return _COUNTED_LATER
     if prompt.rows:
         return _around_rows(model, prompt.tokens, asking)
-    between = re.split("|".join(marks), prompt.text)
-    if len(between) != len(marks) + 1:
+    fences = [mark_of(mark) for mark in marks]  # of other texts, other words of as many bytes
+    pattern = "|".join([*marks, *fences])
+    between = re.split(pattern, prompt.text)
+    order: list[str] = re.findall(pattern, prompt.text)
+    if sum(found in marks for found in order) != len(marks):
         return _COUNTED_LATER
-    order: list[str] = re.findall("|".join(marks), prompt.text)
     parts: list[str | Bound] = [between[0]]
     whole: list[str] = [Excerpt(between[0])]
-    for mark, words in zip(order, between[1:], strict=True):
-        parts += [*asking.texts[marks.index(mark)], words]
-        whole += [mark, Excerpt(words)]
+    for found, words in zip(order, between[1:], strict=True):
+        parts += [*asking.texts[marks.index(found)], words] if found in marks else [_OF_FENCE, words]
+        whole += [found, Excerpt(words)]
     literals = _literals(parts)
     around = prompt.tokens - model.count(concatenate(whole))
     at_least = max(around, 0) + least(literals, model.count)
-    if not prompt.is_additive:
+    spelt = vocabulary_of(model)
+    if not prompt.is_additive or (spelt is None and len(order) > len(marks)):
         return replace(_COUNTED_LATER, least=at_least)
-    return Bound(around + fixed_tokens(literals, model.count), "counted", at_least)
+    fence = 0 if spelt is None else MARK_BYTES * spelt.tokens_per_byte + spelt.tokens_per_text
+    fixed = around + fixed_tokens(literals, model.count) + fence * (len(order) - len(marks))
+    return Bound(fixed, "counted", at_least)
 
 
 def _around_rows(model: Model, tokens: int, asking: _Asking) -> Bound:

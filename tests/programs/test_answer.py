@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.fence import fenced
 from flowchain.programs.answer import _FINAL, _NOTE
 from flowchain.testing import FakeModel
 from tests.programs.drawn import TEXT, texts, value_of
@@ -24,12 +25,12 @@ class Generating(FakeModel):
 
 
 def fixed(template: str) -> int:
-    return len(template.replace("{text}", "").replace("{question}", QUESTION).split())
+    return len(template.replace("{text}", fenced("")).replace("{question}", QUESTION).split())
 
 
 def noting(request: Any) -> str:
     """Notes every word with a seven; gives the last one where the answer is asked for."""
-    text = request.prompt.split("Text:\n")[1].rsplit("\n\nQuestion:", 1)[0]
+    text = request.prompt.partition(">\n")[2].rpartition("\n</text ")[0]
     found = [word for word in text.split() if "7" in word]
     if request.prompt.endswith("Answer:"):
         return f" {found[-1]}" if found else ""

@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.graph.build import build as scope_of
+from flowchain.programs.proof import Verdicts
 from flowchain.testing import FakeModel
 from tests.tiny_models import CHATML, build
 
@@ -102,6 +104,30 @@ def test_an_input_of_so_many_characters_fits_where_that_is_proved(
     if not isinstance(call, str) and call.verdict == "proved":
         (preview,) = fc.Chain(node).prompts(text=text)
         assert preview.tokens + (4 if HEADS.get(name) == "causal" else 0) <= window
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
+@few
+@given(text=WORDS.filter(str.strip), question=WORDS.filter(str.strip), spare=st.integers(-12, 4))
+def test_an_answer_proved_by_prompt_fits_whatever_the_marks_around_its_documents(
+    folders: dict[str, Path], name: str, text: str, question: str, spare: int
+) -> None:
+    """Near the least window that is proved for these bounds; marks differ from text to text, and so do their tokens."""
+    wide = model_of(folders, name, 2_048)
+    asked = fc.Input("question", str, max_tokens=max(1, wide.count(question)))
+    document = fc.Input("text", str, max_tokens=max(1, wide.count(text)))
+    node = fc.Answer(question=asked, context=document, max_tokens=8, model=wide)
+    room = Verdicts(scope_of(node), lambda node, name: wide).of(node, wide).room
+    assert room is not None
+    assert asked.max_tokens is not None
+    assert document.max_tokens is not None
+    window = 2_048 - room + asked.max_tokens + document.max_tokens + spare
+    near = node.with_(model=model_of(folders, name, window))
+    call = call_of(near)
+    assert (not isinstance(call, str) and call.verdict == "proved") == (spare >= 0)
+    if spare >= 0:
+        (preview,) = fc.Chain(near).prompts(text=text, question=question)
+        assert preview.tokens + (8 if HEADS[name] == "causal" else 0) <= window
 
 
 def test_each_verdict_has_its_numbers(folders: dict[str, Path]) -> None:

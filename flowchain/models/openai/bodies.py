@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowchain.errors import ModelError
+from flowchain.fence import fenced
 from flowchain.models.instructions import to_summarize, to_translate
 from flowchain.models.openai.profile import OPENAI_URL, Profile
 from flowchain.records import (
@@ -49,13 +50,13 @@ def _asked(request: Request[Any]) -> str:
     if isinstance(request, GenerateRequest):
         return str(request.prompt)
     if isinstance(request, SummarizeRequest):
-        return f"{to_summarize(request)}\n\n{request.text}"
+        return f"{to_summarize(request)}\n\n{fenced(request.text)}"
     if isinstance(request, TranslateRequest):
-        return f"{to_translate(request)}\n\n{request.text}"
+        return f"{to_translate(request)}\n\n{fenced(request.text)}"
     if isinstance(request, ClassifyRequest):
         which = "Name every label that fits, one a line" if request.multi_label else "Name the label that fits best"
         labels = "\n".join(f"- {label}" for label in request.labels)
-        return f"{which}, exactly as it is written here, and nothing else:\n{labels}\n\nText:\n{request.text}"
+        return f"{which}, exactly as it is written here, and nothing else:\n{labels}\n\n{fenced(request.text)}"
     raise ModelError(
         f"a request to {request.task} is not asked as a text",
         got=type(request).__name__,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, concatenate
+from flowchain.fence import fenced
 from flowchain.models.instructions import to_summarize, to_translate
 from flowchain.models.transformers.conversation import conversation
 from flowchain.models.transformers.encoding import encode
@@ -116,9 +117,12 @@ def _to_summarize(config: Any, request: SummarizeRequest) -> Excerpt:
 def _instruct(
     tokenizing: Tokenizing, config: Any, instruction: Excerpt, text: str, cue: str, is_apart: bool
 ) -> Rendered:
-    """Ask a decoder-only model: by its chat template where it has one, else by a plain prompt that ends in a cue."""
+    """Ask a decoder-only model: by its chat template where it has one, else by a plain prompt that ends in a cue.
+
+    A base model goes on with a text and obeys none, so only the former gets its text between marks.
+    """
     if tokenizing.tokenizer.chat_template:
-        content = f"{instruction}\n\n{text}"
+        content = f"{instruction}\n\n{fenced(text)}"
         return _chat(tokenizing, (Message(role="user", content=content),))
     written = concatenate([instruction, Excerpt("\n\n"), text, Excerpt(f"\n\n{cue}")])
     return _plain(tokenizing, config, written, is_apart)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 
 import flowchain as fc
 from flowchain.events import TextPiece
+from flowchain.fence import fenced
 from flowchain.models.stops import first_stop
 from flowchain.records import ChatRequest, EmbedRequest, Message, Sampling, TextReply, VectorReply
 from tests.models.openai.asking import SERVER, asked, generate, model_at
@@ -167,8 +168,9 @@ def test_tasks_by_prompt() -> None:
         answer = fc.Chain(fc.Answer(question="Who?", context=TEXT, model=model)).run(text="Ada wrote it.")
         assert (answer.text, answer.source) == ("short.", None)
     summary, translation, _ = (call.prompt for call in server.calls)
-    assert summary == "Summarize the text, with this in view: Who?. Give the summary only.\n\nAda wrote it."
-    assert translation == "Translate the text from en to de. Give the translation only.\n\nAda"
+    assert summary.startswith("Summarize the text, with this in view: Who?. Give the summary only.\n\n")
+    assert summary.endswith(fenced("Ada wrote it."))
+    assert translation == "Translate the text from en to de. Give the translation only.\n\n" + fenced("Ada")
 
 
 def test_labels_are_those_that_were_given_or_it_is_an_error() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, concatenate
+from flowchain.fence import fenced
 from flowchain.models.transformers.encoding import encode
 from flowchain.models.transformers.model import TransformersModel
 from flowchain.models.transformers.rendering import render
@@ -75,7 +76,7 @@ def test_decoder_only_models_are_instructed(tiny: Build) -> None:
     assert plain == "Summarize the text, with this in view: dogs. Give the summary only.\n\nA long text.\n\nSummary:"
     chat = model_of(tiny, "llama", chat_template=CHATML).prompt(request).text
     assert chat.startswith("<|im_start|>user\nSummarize the text, with this in view: dogs.")
-    assert chat.endswith("A long text.<|im_end|>\n<|im_start|>assistant\n")
+    assert chat.endswith(f"\n\n{fenced('A long text.')}<|im_end|>\n<|im_start|>assistant\n")
     asked = TranslateRequest(text="A dog.", source="English", target="German", max_tokens=5)
     assert model_of(tiny, "gpt2").prompt(asked).text == (
         "Translate the text from English to German. Give the translation only.\n\nA dog.\n\nTranslation:"
