@@ -163,7 +163,7 @@ def _name(walked: _Walked, path: str, base: Use | None) -> Scope:
         if node.name is not None:
             known = given.setdefault(node.use, {}).setdefault(node.name, node)
             if known is not node:
-                got = f"{known!r} and {node!r}"
+                got = " and ".join(_placed(one, walked.reads) for one in (known, node))
                 fix = "Give one of them another name; a node meant to be used twice is one object, used twice."
                 problems.append(Problem(path + node.name, "name", got, "different names", fix))
     if problems:
@@ -210,11 +210,19 @@ def _name(walked: _Walked, path: str, base: Use | None) -> Scope:
     return Scope(walked.output, walked.item, path, walked.reads, names, tuple(walked.captured), bodies)
 
 
+def _placed(node: Node[Any], reads: Mapping[Node[Any], Reads]) -> str:
+    """Write a node with the place where it is read first; where its line is, nobody noted when it was built."""
+    places = ((reader, field) for reader, found in reads.items() for field, source, _ in found if source is node)
+    reader, field = next(places, (None, ""))
+    where = "is the output" if reader is None else f"read as {reader.name or reader.base_name}.{field}"
+    return f"{node!r} ({where})"
+
+
 def _duplicate_inputs(scope: Scope) -> Iterator[Problem]:
     first: dict[str, Input[Any]] = {}
     for inner, node in scope.walk():
         if isinstance(node, Input) and first.setdefault(node.name, node) is not node:
-            got = f"{first[node.name]!r} and {node!r}"
+            got = " and ".join(_placed(one, scope.reads) for one in (first[node.name], node))
             fix = "Declare it once and use the same object in both places."
             yield Problem(inner.full_name(node), "name", got, "one declaration", fix)
 

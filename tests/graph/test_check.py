@@ -55,8 +55,22 @@ def test_a_chain_without_an_output_is_no_chain(output: Any) -> None:
 
 def test_duplicate_names_show_both_nodes() -> None:
     one, other = fc.Join(texts=["a"], name="x"), fc.Join(texts=["b"], name="x")
-    with pytest.raises(fc.ChainError, match=r"(?s)'a'.*'b'.*another name"):
-        fc.Chain(fc.Join(texts=[one, other]))
+    found = r"Join.*'a'.*read as both\.texts\[0\].* and Join.*'b'.*read as both\.texts\[1\].*another name"
+    with pytest.raises(fc.ChainError, match=f"(?s){found}"):
+        fc.Chain(fc.Join(texts=[one, other], name="both"))
+
+
+def test_a_node_named_as_the_output_is_told_from_it() -> None:
+    inner = fc.Join(texts=["a"], name="x")
+    with pytest.raises(fc.ChainError, match=r"(?s)read as x\.texts\[0\].*is the output|is the output.*read as x\."):
+        fc.Chain(fc.Join(texts=[inner, "b"], name="x"))
+
+
+def test_duplicate_inputs_show_where_each_is_read() -> None:
+    """Also where one of them is read within a body alone."""
+    texts = fc.Each(fc.Input("items", list[str]), lambda item: fc.Join(texts=[item, fc.Input("a", str)]), name="each")
+    with pytest.raises(fc.ChainError, match=r"(?s)Input.*read as both\.texts\[0\].*Input.*read as each\.body"):
+        fc.Chain(fc.Join(texts=[fc.Input("a", str), fc.Join(texts=texts, name="inner")], name="both"))
 
 
 def test_bodies_nest_32_deep_and_no_deeper() -> None:
