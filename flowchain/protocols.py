@@ -224,6 +224,33 @@ class KeepsValues(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """How a request ended that no model could answer."""
+
+    error: Exception
+    note: str = ""
+    """What the engine tells beside it: how often was asked."""
+
+
+@runtime_checkable
+class KeepsFailures(Protocol):
+    """A store that notes which requests no model could answer, for replays alone: what failed is no reply."""
+
+    def record_failure(self, asked: Asked, failed: Unanswered) -> None:
+        """Note how a request ended."""
+        ...
+
+
+@runtime_checkable
+class RepeatsFailures(Protocol):
+    """A store that knows how requests without a reply ended, and wants them to end so again."""
+
+    def recall_failure(self, asked: Asked) -> Unanswered | None:
+        """Give how a request ended, or None."""
+        ...
+
+
 @runtime_checkable
 class KeepsCounts(Protocol):
     """A store that keeps the token counts by which texts were cut, so that a replay cuts them alike."""

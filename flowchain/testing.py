@@ -21,9 +21,8 @@ from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, Run, c
 from flowchain.engine.drive import drive
 from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
-from flowchain.engine.plan import compile_plan
+from flowchain.engine.plan import compile_plan, model_steps
 from flowchain.engine.schedule import Row
-from flowchain.engine.session import model_steps
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Mailbox, OpenLines
 from flowchain.errors import InputError

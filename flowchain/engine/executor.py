@@ -20,10 +20,9 @@ from flowchain.engine.failure import at_item
 from flowchain.engine.inputs import Inputs
 from flowchain.engine.limits import check_tokens, readers_of
 from flowchain.engine.listening import compile_listening_loop
-from flowchain.engine.plan import Plan, Step
+from flowchain.engine.plan import Plan, Step, model_steps, needs_loop, steps_of
 from flowchain.engine.preview import Preview, preview
 from flowchain.engine.schedule import Pause, Row
-from flowchain.engine.session import model_steps, needs_loop, steps_of
 from flowchain.engine.settings import Settings
 from flowchain.errors import InputError
 from flowchain.events import Event

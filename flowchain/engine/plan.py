@@ -348,3 +348,25 @@ def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) 
 
 def _column_validator(annotation: Any) -> Callable[[Any], Any]:
     return strict_validator(list[annotation])
+
+
+def steps_of(plan: Plan, kind: Kind) -> list[Step]:
+    """Give every step of a kind, of the plan and of its bodies."""
+    found = []
+    plans = [plan]
+    while plans:
+        for step in plans.pop().steps:
+            plans.extend(step.bodies.values())
+            if step.kind == kind:
+                found.append(step)
+    return found
+
+
+def model_steps(plan: Plan) -> list[Step]:
+    """Give every step that asks a model."""
+    return steps_of(plan, "program")
+
+
+def needs_loop(plan: Plan) -> bool:
+    """Does the plan await anything?"""
+    return any(step.is_awaited or any(map(needs_loop, step.bodies.values())) for step in plan.steps)

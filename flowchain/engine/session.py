@@ -23,9 +23,10 @@ from flowchain.engine.effects import Ended, Wait, Work
 from flowchain.engine.empty_replies import asked_again, is_refused, refusal
 from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.passing import Passing
-from flowchain.engine.plan import Kind, Plan, Step
+from flowchain.engine.plan import Plan, Step
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
+from flowchain.errors import StoreError
 from flowchain.events import (
     Event,
     LoopEnded,
@@ -42,7 +43,16 @@ from flowchain.events import (
     TextPiece,
 )
 from flowchain.programs.ask import Site
-from flowchain.protocols import Asked, KeepsCounts, KeepsOutcomes, Model, fingerprint_of
+from flowchain.protocols import (
+    Asked,
+    KeepsCounts,
+    KeepsFailures,
+    KeepsOutcomes,
+    Model,
+    RepeatsFailures,
+    Unanswered,
+    fingerprint_of,
+)
 from flowchain.records import Reply
 from flowchain.retry import Failed, Retry, RetryState, asked_s, is_transient
 from flowchain.windows.fit import check_fit
@@ -75,9 +85,12 @@ class Session:
         on_step, on_loop = (self._tell_step, self._tell_loop) if self._observers else (None, None)
         before_step = None if self.deadline is None else self.check_time
         self.core = Core(plan, self._start_program, on_step, before_step, on_loop)
-        self._values = Values(settings.store, world.now)
-        self._outcomes: KeepsOutcomes | None = settings.store if isinstance(settings.store, KeepsOutcomes) else None
-        self._counts: KeepsCounts | None = settings.store if isinstance(settings.store, KeepsCounts) else None
+        store = settings.store
+        self._values = Values(store, world.now)
+        self._outcomes: KeepsOutcomes | None = store if isinstance(store, KeepsOutcomes) else None
+        self._counts: KeepsCounts | None = store if isinstance(store, KeepsCounts) else None
+        self._failures: KeepsFailures | None = store if isinstance(store, KeepsFailures) else None
+        self._repeated: RepeatsFailures | None = store if isinstance(store, RepeatsFailures) else None
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}
@@ -165,9 +178,15 @@ class Session:
         try:
             check_fit(self._models[pending.task.step], pending.request)
         except Exception as error:
-            self.core.deliver(pending, None, error)
+            self._give_up(pending, error)
             return False
         return True
+
+    def _give_up(self, pending: Pending, error: Exception) -> None:
+        """Deliver what a request failed with for good, noted for replays."""
+        if self._failures is not None and not isinstance(error, StoreError) and not pending.is_dropped:
+            self._failures.record_failure(self._asked(pending), Unanswered(error, pending.task.note))
+        self.core.deliver(pending, None, error)
 
     def _recall(self, batch: list[Pending]) -> list[Pending]:
         """Deliver what the journal already knows; give the rest."""
@@ -175,12 +194,17 @@ class Session:
         if store is None or not batch:
             return batch
         unknown = []
-        for pending, reply in zip(batch, store.recall([self._asked(pending) for pending in batch]), strict=True):
-            if reply is None or is_refused(pending.request, reply):
-                unknown.append(pending)
-            else:
+        asked = [self._asked(pending) for pending in batch]
+        for pending, one, reply in zip(batch, asked, store.recall(asked), strict=True):
+            if reply is not None and not is_refused(pending.request, reply):
                 self._tell_reply(pending, -1, reply, None)
                 self.core.deliver(pending, reply, None)
+            elif self._repeated is not None and (failed := self._repeated.recall_failure(one)) is not None:
+                pending.task.note = failed.note
+                self._tell_reply(pending, -1, None, failed.error)
+                self.core.deliver(pending, None, failed.error)
+            else:
+                unknown.append(pending)
         return unknown
 
     def _asked(self, pending: Pending) -> Asked:
@@ -210,7 +234,10 @@ class Session:
                 continue
             if not pending.is_dropped:
                 self._tell_reply(pending, done.batch, reply, error)
-            self.core.deliver(pending, reply, error)
+            if error is not None:
+                self._give_up(pending, error)
+            else:
+                self.core.deliver(pending, reply, None)
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""
@@ -354,25 +381,3 @@ def _seed_of(settings: Settings) -> int:
         return settings.seed
     # What was sampled must be found again by the same call; a seed that is drawn would ask for other work each time.
     return 0 if settings.store is not None else secrets.randbits(32)
-
-
-def steps_of(plan: Plan, kind: Kind) -> list[Step]:
-    """Give every step of a kind, of the plan and of its bodies."""
-    found = []
-    plans = [plan]
-    while plans:
-        for step in plans.pop().steps:
-            plans.extend(step.bodies.values())
-            if step.kind == kind:
-                found.append(step)
-    return found
-
-
-def model_steps(plan: Plan) -> list[Step]:
-    """Give every step that asks a model."""
-    return steps_of(plan, "program")
-
-
-def needs_loop(plan: Plan) -> bool:
-    """Does the plan await anything?"""
-    return any(step.is_awaited or any(map(needs_loop, step.bodies.values())) for step in plan.steps)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import StoreError, escape, redacted, shown
-from flowchain.protocols import Asked, Called, Model
+from flowchain.protocols import Asked, Called, Model, Unanswered
 from flowchain.records import Reply
 from flowchain.store import entries
+from flowchain.store.failures import failure_address, read_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.key import Address, address_of
 from flowchain.store.models import usable
@@ -40,12 +41,20 @@ class Replay:
         return self._models[id(model)][1]
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
-        """Give the stored replies; StoreError at the first that is missing, with what differs from the nearest."""
+        """Give the stored replies, None where no model could answer; StoreError at the first that was never asked.
+
+        The error says what differs from the nearest recorded request.
+        """
         replies = self._store.recall(asked)
         for one, reply in zip(asked, replies, strict=True):
-            if reply is None:
+            if reply is None and self.recall_failure(one) is None:
                 raise self._missing(address_of(one))
         return replies
+
+    def recall_failure(self, asked: Asked) -> Unanswered | None:
+        """Give how a request ended that no model could answer."""
+        (text,) = self._store.recall_values([failure_address(address_of(asked))])
+        return None if text is None else read_failure(text)
 
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
         """Refuse: a replay asks no model, so there is nothing to save."""

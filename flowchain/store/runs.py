@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pydantic_core import PydanticSerializationError, to_json
 
 from flowchain.errors import FlowchainError, StoreError, escape, redacted, shown
-from flowchain.protocols import Asked, Called, Model
+from flowchain.protocols import Asked, Called, Model, Unanswered
 from flowchain.records import Reply
+from flowchain.store.failures import failure_address, written_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
 from flowchain.store.key import Address
@@ -92,6 +93,11 @@ class OpenRun:
     def record_counts(self, fingerprint: str, counts: Mapping[str, int]) -> None:
         """Note the token counts by which a text was cut, for a replay without the model's tokenizer."""
         self.record_values([count_note(fingerprint, counts)])
+
+    def record_failure(self, asked: Asked, failed: Unanswered) -> None:
+        """Note how a request ended that no model could answer, for replays; the first time counts."""
+        address = self._store._ledger.address(asked)
+        self.record_values([(failure_address(address), written_failure(failed))])
 
     def note_row(self, number: int, value: Any, error: Exception | None) -> None:
         """Note what a row of the run came to: its error at once, its value when the run is closed."""

@@ -13,9 +13,8 @@ from flowchain.engine.calling import Job
 from flowchain.engine.drive_async import drive_async
 from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
-from flowchain.engine.plan import compile_plan
+from flowchain.engine.plan import compile_plan, model_steps
 from flowchain.engine.schedule import Row
-from flowchain.engine.session import model_steps
 from flowchain.graph.build import build
 from flowchain.protocols import Model
 
