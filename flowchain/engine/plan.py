@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flowchain.engine.operands import checked
 from flowchain.excerpt import Excerpt
 from flowchain.graph.build import Scope
 from flowchain.nodes.control import Choose, Each, Fallback, Item, Repeat
@@ -106,13 +107,14 @@ def compile_plan(scope: Scope) -> Plan:
     slots: dict[Node[Any], int] = {}
     for node in (*scope.captured, *scope.reads):
         slots[node] = len(slots)
+    nodes = tuple(slots)
     steps = []
     inputs = []
     for node in scope.reads:
         if isinstance(node, Input):
             inputs.append((node, slots[node]))
         elif not isinstance(node, Item):
-            steps.append(_step(scope, node, slots))
+            steps.append(_step(scope, node, slots, nodes))
     item = slots.get(scope.item) if scope.item is not None else None
     return linked(scope, len(slots), item, tuple(inputs), steps)
 
@@ -153,7 +155,7 @@ def linked(
     )
 
 
-def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step:
+def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: tuple[Node[Any], ...]) -> Step:
     bodies = {field: compile_plan(inner) for field, inner in scope.bodies.get(node, {}).items()}
     captured = {field: tuple(slots[source] for source in plan.scope.captured) for field, plan in bodies.items()}
     name = scope.full_name(node)
@@ -174,28 +176,29 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int]) -> Step
     elif isinstance(node, Each):
         kind = "map"
         call, reads = _fields_call(lambda items: items, {"items": node.items}, slots)
-        reads = (*reads, *captured["body"])
-        body = bodies["body"]
-        if body.is_plain:
-            fused = functools.partial(_plain_map, body, call, len(reads) - len(captured["body"]))
     elif isinstance(node, Repeat):
         kind = "loop"
         call, reads = _fields_call(lambda start: start, {"start": node.start}, slots)
-        reads = (*reads, *(slot for field in bodies for slot in captured[field]))
-        is_simple = node.keep is None and not (node.append or node.stop_when_stable)
-        if is_simple and all(plan.is_plain for plan in bodies.values()):
-            fused = functools.partial(_plain_loop, node.max_steps, bodies, call, len(reads), captured)
     elif isinstance(node, Choose):
         kind = "choose"
         call, reads = _fields_call(lambda on: on, {"on": node.on}, slots)
         ways = _ways(tuple(node.ways), slots)
     elif isinstance(node, Fallback):
         kind = "fallback"
-        call, reads = _no_value, tuple(slot for field in bodies for slot in captured[field])
+        call, reads = _no_value, ()
         ways = _ways(tuple(node.ways), slots)
     else:
         kind = "plain"
         call, reads = _fields_call(plain_call(node), _values(node), slots)
+    call = checked(node, name, call, [nodes[slot] for slot in reads])
+    own = len(reads)
+    reads = (*reads, *(slot for field in bodies for slot in captured[field]))
+    if isinstance(node, Each) and bodies["body"].is_plain:
+        fused = functools.partial(_plain_map, bodies["body"], call, own)
+    elif isinstance(node, Repeat):
+        is_simple = node.keep is None and not (node.append or node.stop_when_stable)
+        if is_simple and all(plan.is_plain for plan in bodies.values()):
+            fused = functools.partial(_plain_loop, node.max_steps, bodies, call, len(reads), captured)
     step = Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
     if fused is None:
         return step

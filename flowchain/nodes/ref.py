@@ -327,7 +327,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
 
 def _label(node: Ref[Any]) -> str:
-    return str(getattr(node, "name", None) or getattr(node, "kind", type(node).__name__))
+    return str(getattr(node, "name", None) or getattr(node, "base_name", type(node).__name__))
 
 
 def brief(value: object) -> str:
