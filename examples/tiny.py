@@ -21,6 +21,7 @@ Row: TypeAlias = dict[str, Any]
 """One lesson: token ids, and what the model should make of them."""
 
 WIDTH, LAYERS, HEADS, WINDOW, BATCH = 64, 2, 4, 512, 32
+SAMPLED = 2_000  # lessons that a tokenizer is learnt from, where there are thousands
 # Drawn ten times as wide as usual: texts and labels then meet within a hundred steps instead of a thousand.
 SPREAD = 0.2
 # No first token: a template writes every token of a conversation itself.
@@ -80,6 +81,29 @@ def summarizer(pairs: Mapping[str, str]) -> Path:
 def translator(pairs: Mapping[str, str]) -> Path:
     """Teach an encoder–decoder (Marian's architecture) what each text is to become."""
     return _rewriter(pairs, "Marian", "MTModel", start="<pad>")
+
+
+def note_taker(pairs: Sequence[tuple[str, str]], *, window: int, steps: int) -> Path:
+    """Teach an encoder–decoder (T5's architecture) what to write of each text, in a window as short as you like.
+
+    It knows words by their distances from one another, so what it learnt in one place holds in every other.
+    """
+    import transformers
+
+    lessons = [text for text, _ in pairs[:SAMPLED]]
+    tokenizer = _tokenizer(lessons, ["<pad>", "</s>"], single="$A </s>")
+    tokenizer.pad_token, tokenizer.eos_token = "<pad>", "</s>"
+    tokenizer.model_max_length = window  # its config has no number of positions
+    config = transformers.T5Config(
+        d_model=WIDTH,
+        d_kv=WIDTH // HEADS,
+        d_ff=2 * WIDTH,
+        num_layers=LAYERS,
+        num_heads=HEADS,
+        **_ids(tokenizer) | {"decoder_start_token_id": tokenizer.pad_token_id},
+    )
+    rows = [{**tokenizer(text), "labels": tokenizer(made)["input_ids"]} for text, made in pairs]
+    return _saved(tokenizer, transformers.T5ForConditionalGeneration, config, rows, steps, rate=4e-3)
 
 
 def classifier(examples: Iterable[tuple[str, str]]) -> Path:
@@ -251,6 +275,7 @@ def _saved(
     rows: Sequence[Row],
     steps: int,
     loss: Callable[[Any, dict[str, Any]], Any] = _own_loss,
+    rate: float = 2e-3,
 ) -> Path:
     """Teach a model its lessons and write it as a folder that is removed when Python ends."""
     import torch
@@ -259,7 +284,7 @@ def _saved(
     logging.disable_progress_bar()
     torch.manual_seed(0)
     module = kind(config).eval()  # no dropout: so small a model can't spare anything
-    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=rate)
     draw = random.Random(0)
     fill = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}
     for _ in range(steps):

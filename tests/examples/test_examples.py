@@ -11,6 +11,14 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # What an example prints, as far as it is a promise: scores depend on the machine's arithmetic.
 PROMISED = {
+    "beyond_the_window": [
+        "3 stories a row, 3,200 tokens each: 50 windows of 64",
+        "  0%             3/3            0/3            3/3\n",
+        " 25%             0/3            0/3            3/3\n",
+        " 50%             0/3            0/3            3/3\n",
+        " 75%             0/3            0/3            3/3\n",
+        "100%             0/3            3/3            3/3\n",
+    ],
     "chat": ["model  At ten past four.", "model  Six hours later, at ten past ten.", "model  Mind the ropes."],
     "custom_nodes": ["2 THE ENGINE RUNS.", "5 CHARLES", "numbered.lines   got: str (text)   wanted: list[str]"],
     "dialogue": ["At the harbour, early.\nAnn: Is this", "Bob: So will I. Goodbye for now.\n"],

@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 import flowchain as fc  # noqa: E402
+from flowchain.models.transformers.support import is_batchable  # noqa: E402
 from tests.tiny_models import CHATML, build  # noqa: E402
 
 MARK = "§"  # in no other word of the documents, whatever the tokenizer makes of it
@@ -135,7 +136,10 @@ def tried(folders: dict[tuple[str, str], Path], seed: int) -> str:
         chain.check()
     except fc.ChainError:
         return "refused before"
-    with watching(model.loaded(chain.output.task).module) as seen:  # type: ignore[attr-defined]
+    module = model.loaded(chain.output.task).module  # type: ignore[attr-defined]
+    if module.can_generate():
+        is_batchable(module)  # asked once a model, with tokens of its own, which are no document's
+    with watching(module) as seen:
         try:
             run = chain.trace(text=text)
         except fc.FlowchainError:  # a window without room, or random words that shorten nothing: said, and not silent

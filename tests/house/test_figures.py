@@ -1,17 +1,23 @@
-"""What the page on performance shows is what was measured: its table and its picture come from the figures on file."""
+"""What pages show was measured: their tables and pictures come from the figures on file."""
 
 from __future__ import annotations
 
 import json
+from types import ModuleType
 
-from tests.benchmarks.peers import FIGURES
-from tests.benchmarks.picture import PAGE, PICTURE, draw, shown_on
+import pytest
+
+from tests.benchmarks import beyond_the_window, picture
+
+SHOWN = pytest.mark.parametrize("shown", [picture, beyond_the_window])
 
 
-def test_the_page_shows_the_measured_figures() -> None:
-    page = PAGE.read_text("utf-8")
-    assert page == shown_on(page, json.loads(FIGURES.read_text("utf-8")))
+@SHOWN
+def test_a_page_shows_the_measured_figures(shown: ModuleType) -> None:
+    page = shown.PAGE.read_text("utf-8")
+    assert page == shown.shown_on(page, json.loads(shown.FIGURES.read_text("utf-8")))
 
 
-def test_the_picture_is_drawn_from_the_measured_figures() -> None:
-    assert PICTURE.read_text("utf-8") == draw(json.loads(FIGURES.read_text("utf-8")))
+@SHOWN
+def test_a_picture_is_drawn_from_the_measured_figures(shown: ModuleType) -> None:
+    assert shown.PICTURE.read_text("utf-8") == shown.draw(json.loads(shown.FIGURES.read_text("utf-8")))
