@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, TypeVar
 
 from flowchain.errors import MissingExtraError, ModelError, shown
 from flowchain.protocols import Prompt, Watch, Window
@@ -78,7 +79,7 @@ class OpenAIModel:
         extra_body: Mapping[str, Any] | None = None,
         response_format: bool = True,
         max_in_flight: int = 16,
-        timeout: float = 600.0,
+        timeout: float | Literal["never"] = 600.0,
         patience: float = 30.0,
         allow_http: bool = False,
         trust_env: bool | None = None,
@@ -104,7 +105,7 @@ class OpenAIModel:
             extra_body: further fields of every request, for what one server alone knows.
             response_format: send the JSON Schema of a typed reply, so that the server holds the reply to it?
             max_in_flight: most requests at once to this server, by all models and runs of this process together.
-            timeout: seconds for one call, from sending it to the last byte.
+            timeout: seconds for one call, from sending it to the last byte; ``"never"`` for calls without an end.
             patience: seconds to wait for a server that is down or busy.
             allow_http: also talk to other machines without encryption?
             trust_env: heed proxies of the environment? Default: for all but this machine.
@@ -114,12 +115,12 @@ class OpenAIModel:
         from flowchain.models.openai.address import checked
 
         for field, value, is_right, wanted in (
-            ("name", name, bool(name.strip()), "the model's name"),
+            ("name", name, isinstance(name, str) and bool(name.strip()), "the model's name"),
             ("api", api, api in ("chat", "completions"), "'chat' or 'completions'"),
-            ("window", window, window is None or window > 0, "tokens > 0"),
-            ("max_in_flight", max_in_flight, max_in_flight > 0, "1 or more"),
-            ("timeout", timeout, 0 < timeout < float("inf"), "seconds > 0"),
-            ("patience", patience, 0 <= patience < float("inf"), "seconds ≥ 0"),
+            ("window", window, window is None or (type(window) is int and window > 0), "tokens > 0"),
+            ("max_in_flight", max_in_flight, type(max_in_flight) is int and max_in_flight > 0, "1 or more"),
+            ("timeout", timeout, timeout == "never" or (_are_seconds(timeout) and timeout > 0), _TIMEOUT),
+            ("patience", patience, _are_seconds(patience), "seconds ≥ 0"),
         ):
             if not is_right:
                 got = shown(value)
@@ -136,7 +137,7 @@ class OpenAIModel:
             extra_body=profiles.canonical(extra_body),
             response_format=response_format,
             max_in_flight=max_in_flight,
-            timeout=timeout,
+            timeout=math.inf if timeout == "never" else timeout,
             patience=patience,
             allow_http=allow_http,
             trust_env=trust_env,
@@ -354,7 +355,7 @@ class OpenAIModel:
             "extra_body": (known.further, {}),
             "response_format": (known.response_format, True),
             "max_in_flight": (known.max_in_flight, 16),
-            "timeout": (known.timeout, 600.0),
+            "timeout": ("never" if known.timeout == math.inf else known.timeout, 600.0),
             "patience": (known.patience, 30.0),
             "allow_http": (known.allow_http, False),
             "trust_env": (known.trust_env, None),
@@ -376,6 +377,13 @@ class OpenAIModel:
             raise MissingExtraError.of("openai", f"to talk to {self._profile.base_url}") from error
         connection = Connection(self._profile, self._clock or REAL_CLOCK)
         return connection, Served(self._profile, connection.failures)
+
+
+_TIMEOUT = "seconds > 0, or 'never' for calls without an end"
+
+
+def _are_seconds(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rebuild(name: str, given: dict[str, Any]) -> OpenAIModel:

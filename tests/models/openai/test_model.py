@@ -339,6 +339,15 @@ def test_a_model_travels_as_its_settings_and_never_with_its_key() -> None:
         pickle.dumps(fc.OpenAIModel("m", base_url=SERVER, api_key=SecretStr("k")))
 
 
+def test_calls_without_an_end_are_asked_for_in_a_word() -> None:
+    with pytest.raises(fc.ModelError, match="timeout: got None, wanted seconds > 0, or 'never'"):
+        fc.OpenAIModel("m", base_url=SERVER, timeout=None)  # type: ignore[arg-type]
+    with serving(lambda call: streamed(" short. ")) as server:
+        model = fc.OpenAIModel("m", base_url=server.url, timeout="never")
+        assert fc.Chain(fc.Summarize(text=TEXT, model=pickle.loads(pickle.dumps(model)))).run(text="a b") == "short."
+    assert "timeout='never'" in repr(model)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -346,9 +355,18 @@ def test_a_model_travels_as_its_settings_and_never_with_its_key() -> None:
         ("api", "assistants"),
         ("window", 0),
         ("max_in_flight", 0),
+        ("name", None),
+        ("window", "9"),
+        ("max_in_flight", None),
         ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", math.nan),
         ("timeout", math.inf),
+        ("timeout", None),
+        ("timeout", "600"),
+        ("timeout", True),
         ("patience", -1),
+        ("patience", None),
         ("api_key", "two\r\nlines"),
         ("api_key", ""),
         ("extra_body", {"a": math.nan}),
