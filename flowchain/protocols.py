@@ -18,6 +18,7 @@ then searched for the guilty request; one that knows which request failed (a ser
 the place of that reply. Everything else is optional: a model that can do more than the bare minimum says so by having
 the attribute. Beside those below:
 
+    prompt_tokens     counts the tokens of a request's ``prompt``, where that is less work than writing it
     max_batch         most requests of one call, as a number or by task (``{"embed": 64}``, others 1); default: 128
     max_in_flight     calls at once, each in a thread (and, for async methods, on an event loop) of its own; default: 1
     is_deterministic  does an equal request, its seed included, always get an equal reply? default: False

@@ -59,7 +59,7 @@ class Values:
     """The journal's side: looks calls up and saves their values, for one run."""
 
     def __init__(self, store: Store | None, now: Callable[[], float]) -> None:
-        self._store: KeepsValues | None = store if isinstance(store, KeepsValues) else None
+        self._store: KeepsValues | None = store if store is not None and isinstance(store, KeepsValues) else None
         self._now = now
         self._unsaved: list[tuple[Task, Save]] = []
         self._saved_at = now()

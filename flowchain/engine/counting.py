@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from flowchain.engine.effects import Work
-from flowchain.protocols import KeepsCounts, Model, Prompt, fingerprint_of, tasks_of
+from flowchain.protocols import KeepsCounts, Model, fingerprint_of, tasks_of
 from flowchain.records import Request
-from flowchain.windows.fit import plain_text, prompt_of, window_of
+from flowchain.windows.fit import plain_text, tokens_of, window_of
 
 
 class Counting:
@@ -28,12 +28,11 @@ class Counting:
         self.counts[text] = tokens = self._model.count(text)
         return tokens
 
-    def prompt(self, request: Request[Any]) -> Prompt:
-        """Give the model's prompt, counted."""
+    def prompt_tokens(self, request: Request[Any]) -> int:
+        """Count a request's prompt as the model does."""
         self.calls += 1
-        prompt = prompt_of(self._model, request)
-        self.counts[plain_text(request)] = prompt.tokens
-        return prompt
+        self.counts[plain_text(request)] = tokens = tokens_of(self._model, request)
+        return tokens
 
 
 def noting(work: Work, counting: Counting, model: Model, store: KeepsCounts) -> Work:

@@ -102,16 +102,28 @@ class Host:
         self._held_until = 0.0
         self._workers: list[threading.Thread] = []
         self._busy = 0
+        # What arrives in the present turn of an event loop, by loop.
+        self._arriving: dict[asyncio.AbstractEventLoop, list[Job]] = {}
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Put requests in line; outcomes go to their sender, in the worker's thread."""
         with self._changed:
+            if self._is_closing:
+                return  # the run that sent them was left before its loop's turn ended
             self._line.add(jobs)
             while len(self._workers) < min(self._most, self._busy + len(self._line)):
                 worker = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
                 self._workers.append(worker)
                 worker.start()
             self._changed.notify_all()
+
+    def submit_with_turn(self, jobs: Sequence[Job]) -> None:
+        """Put requests in line together with all others of the running loop's present turn, at its end."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._arriving:
+            self._arriving[loop] = []
+            loop.call_soon(lambda: self.submit(self._arriving.pop(loop)))
+        self._arriving[loop] += jobs
 
     def hold(self, seconds: float) -> None:
         """Begin no call for so long, whoever waits: the model asked for it."""
@@ -203,6 +215,17 @@ class Hosts:
                     del self._ending[model]
 
 
+class _OnLoop:
+    """A host as runs on an event loop see it.
+
+    Of many runs that start in one turn of the loop, the first would find the model free, and be a batch by itself.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.submit = host.submit_with_turn
+        self.hold = host.hold
+
+
 class _Use:
     """The lines of one run; leaving it waits a little for calls under way, so that nothing is left if they end."""
 
@@ -225,8 +248,8 @@ class _Use:
         finally:
             self._hosts.forget(workers)
 
-    async def __aenter__(self) -> dict[int, Host]:
-        return self.__enter__()
+    async def __aenter__(self) -> dict[int, _OnLoop]:
+        return {model: _OnLoop(host) for model, host in self.__enter__().items()}
 
     async def __aexit__(self, *exc: object) -> None:
         workers, end = self._hosts.leave(self._lines.values()), time.monotonic() + PATIENCE_S

@@ -86,11 +86,12 @@ class Session:
         before_step = None if self.deadline is None else self.check_time
         self.core = Core(plan, self._start_program, on_step, before_step, on_loop)
         store = settings.store
+        is_kept = store is not None  # to ask None by isinstance what it keeps would take longer than a small run
         self._values = Values(store, world.now)
-        self._outcomes: KeepsOutcomes | None = store if isinstance(store, KeepsOutcomes) else None
-        self._counts: KeepsCounts | None = store if isinstance(store, KeepsCounts) else None
-        self._failures: KeepsFailures | None = store if isinstance(store, KeepsFailures) else None
-        self._repeated: RepeatsFailures | None = store if isinstance(store, RepeatsFailures) else None
+        self._outcomes: KeepsOutcomes | None = store if is_kept and isinstance(store, KeepsOutcomes) else None
+        self._counts: KeepsCounts | None = store if is_kept and isinstance(store, KeepsCounts) else None
+        self._failures: KeepsFailures | None = store if is_kept and isinstance(store, KeepsFailures) else None
+        self._repeated: RepeatsFailures | None = store if is_kept and isinstance(store, RepeatsFailures) else None
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}

@@ -10,7 +10,7 @@ from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, cut
 from flowchain.protocols import Model
 from flowchain.records import Request
-from flowchain.windows.fit import prompt_of, window_of
+from flowchain.windows.fit import tokens_of, window_of
 from flowchain.windows.split import split
 
 
@@ -81,10 +81,10 @@ def measure(model: Model, request: Callable[[str], Request[Any]], max_tokens: in
     window = window_of(model)
     if window is None:
         return None
-    fixed = prompt_of(model, request("")).tokens
+    fixed = tokens_of(model, request(""))
     reserve = max_tokens if window.is_shared else 0
     return Room(
-        window.tokens - fixed - reserve, lambda text: max(0, prompt_of(model, request(text)).tokens - fixed)
+        window.tokens - fixed - reserve, lambda text: max(0, tokens_of(model, request(text)) - fixed)
     )
 
 

@@ -17,6 +17,13 @@ def prompt_of(model: Model, request: Request[Any]) -> Prompt:
     return Prompt(text, model.count(text))
 
 
+def tokens_of(model: Model, request: Request[Any]) -> int:
+    """Count the tokens of what the request becomes for this model."""
+    # Asked for every request and every piece of a text: not by isinstance, which takes as long as a short text.
+    measure = getattr(model, "prompt_tokens", None)
+    return int(measure(request)) if measure is not None else prompt_of(model, request).tokens
+
+
 def plain_text(request: Request[Any]) -> str:
     """Write a request as one text, for models that have no prompt of their own to show."""
     if isinstance(request, ChatRequest):
@@ -31,27 +38,27 @@ def plain_text(request: Request[Any]) -> str:
     return str(getattr(request, "text", "") if text is None else text)
 
 
-def check_fit(model: Model, request: Request[Any]) -> Prompt | None:
-    """See that a request fits the model's window; give its prompt where it had to be made for that.
+def check_fit(model: Model, request: Request[Any]) -> None:
+    """See that a request fits the model's window.
 
     Raises:
         ModelError: with the window and who says so, the prompt's tokens, the reply's reserve, and what is missing.
     """
     window = window_of(model)
     if window is None:
-        return None
-    prompt = prompt_of(model, request)
+        return
+    tokens = tokens_of(model, request)
     reply = getattr(request, "max_tokens", 0)
     reserve = reply if window.is_shared else 0
-    if prompt.tokens + reserve > window.tokens:
-        over = prompt.tokens + reserve - window.tokens
-        numbers = f"{prompt.tokens:,} tokens of prompt" + (f" + {reserve:,} kept for the reply" if reserve else "")
+    if tokens + reserve > window.tokens:
+        over = tokens + reserve - window.tokens
+        numbers = f"{tokens:,} tokens of prompt" + (f" + {reserve:,} kept for the reply" if reserve else "")
         fix = "Shorten the text, lower max_tokens, or take a model with a larger window."
         raise ModelError(
             f"the request does not fit {model.name!r}: {numbers} are {over:,} more than its window of "
             f"{window.tokens:,} ({window.origin}). {fix}",
             field="window",
-            got=f"{prompt.tokens + reserve:,} tokens",
+            got=f"{tokens + reserve:,} tokens",
             wanted=f"at most {window.tokens:,}",
             fix=fix,
         )
@@ -64,7 +71,6 @@ def check_fit(model: Model, request: Request[Any]) -> Prompt | None:
             wanted=f"at most {window.reply_tokens:,}",
             fix=fix,
         )
-    return prompt
 
 
 def window_of(model: Model) -> Window | None:

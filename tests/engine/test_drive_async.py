@@ -192,6 +192,36 @@ def test_async_rows_may_come_from_an_async_iterator_and_end_in_an_error() -> Non
     assert asyncio.run(main()) == ["0!", "1!", "2!", "3!", "4!"]
 
 
+def test_runs_that_start_in_one_turn_of_a_loop_are_one_batch() -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*[chain.arun(text=f"text {number}") for number in range(30)])
+
+    assert asyncio.run(main()) == [f"text {number}" for number in range(30)]
+    assert len(model.batches) == 1
+
+
+def test_a_run_that_is_left_in_the_turn_in_which_it_asked_costs_no_call() -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+
+    async def main() -> None:
+        running = asyncio.create_task(chain.arun(text="text", observers=(lambda event: leave(event, running),)))
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    def leave(event: Any, running: asyncio.Task[Any]) -> None:
+        if isinstance(event, RequestSent):
+            running.cancel()
+
+    before = threading.active_count()
+    asyncio.run(main())
+    assert model.batches == []
+    assert threading.active_count() == before
+
+
 def test_runs_of_one_loop_share_batches() -> None:
     """The model is held up by its first call until all runs have asked."""
     asked = 0
@@ -212,7 +242,11 @@ def test_runs_of_one_loop_share_batches() -> None:
     chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
 
     async def main() -> list[str]:
-        runs = [chain.arun(text=f"text {number}", observers=(count,)) for number in range(30)]
+        runs = []
+        for number in range(30):
+            runs.append(asyncio.create_task(chain.arun(text=f"text {number}", observers=(count,))))
+            while not model.batches:
+                await asyncio.sleep(0)
         return await asyncio.gather(*runs)
 
     assert asyncio.run(main()) == [f"text {number}" for number in range(30)]

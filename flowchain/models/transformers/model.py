@@ -158,6 +158,12 @@ class TransformersModel:
 
         return prompts.prompt(self, request)
 
+    def prompt_tokens(self, request: Request[Any]) -> int:
+        """Count the tokens of ``prompt(request)``."""
+        from flowchain.models.transformers import prompts
+
+        return prompts.prompt_tokens(self, request)
+
     def offline(self) -> TransformersModel:
         """Give the same model, which never asks the hub."""
         return _rebuild(dataclasses.replace(self._spec, local_files_only=True), self._window)

@@ -17,20 +17,11 @@ if TYPE_CHECKING:
 
 def prompt(model: TransformersModel, request: Request[Any]) -> Prompt:
     """Give a request's text and ids; where it becomes several rows (labels, windows), the longest of them."""
-    rows: list[Framed]
-    is_strided = isinstance(request, (AnswerRequest, ExtractRequest))
-    if isinstance(request, ClassifyRequest):
-        rows = sequence_labels.rows_of(model, [request])[0]
-    elif isinstance(request, AnswerRequest):
-        rows = [passage.row for passage in span_reader.passages(model, request)[1]]
-    elif isinstance(request, ExtractRequest):
-        tokens = tokenise(model.tokenizing(), [request.text], has_offsets=True)[0]
-        rows = [row for _, _, row in entities.windows_of(model, tokens)]
-    elif isinstance(request, EmbedRequest):
-        rows = embedding.rows_of(model, [request])
-    else:
+    rows = _rows_of(model, request)
+    if rows is None:
         rendered = render(model.tokenizing(), model.config, request, model.window)
         return Prompt(rendered.text, len(rendered.ids), rendered.ids, is_additive=rendered.is_additive)
+    is_strided = isinstance(request, (AnswerRequest, ExtractRequest))
     longest = max(rows, key=len, default=None)
     if longest is None:
         return Prompt(text="", tokens=0, ids=(), is_strided=is_strided)
@@ -39,3 +30,25 @@ def prompt(model: TransformersModel, request: Request[Any]) -> Prompt:
         text = tokenizing.tokenizer.decode(longest.ids, clean_up_tokenization_spaces=False)
     ids = tuple(tuple(row.ids) for row in rows)
     return Prompt(str(text), len(longest), tuple(longest.ids), ids, is_additive=True, is_strided=is_strided)
+
+
+def prompt_tokens(model: TransformersModel, request: Request[Any]) -> int:
+    """Count the tokens of a request's prompt: what an encoder reads is not written out for that."""
+    rows = _rows_of(model, request)
+    if rows is None:
+        return len(render(model.tokenizing(), model.config, request, model.window).ids)
+    return max(map(len, rows), default=0)
+
+
+def _rows_of(model: TransformersModel, request: Request[Any]) -> list[Framed] | None:
+    """The rows that an encoder reads; None for a prompt that is gone on from."""
+    if isinstance(request, ClassifyRequest):
+        return sequence_labels.rows_of(model, [request])[0]
+    if isinstance(request, AnswerRequest):
+        return [passage.row for passage in span_reader.passages(model, request)[1]]
+    if isinstance(request, ExtractRequest):
+        tokens = tokenise(model.tokenizing(), [request.text], has_offsets=True)[0]
+        return [row for _, _, row in entities.windows_of(model, tokens)]
+    if isinstance(request, EmbedRequest):
+        return embedding.rows_of(model, [request])
+    return None

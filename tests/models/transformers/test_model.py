@@ -14,7 +14,7 @@ from flowchain.errors import MissingExtraError
 from flowchain.excerpt import Excerpt, concatenate
 from flowchain.models.transformers import TransformersModel
 from flowchain.models.transformers import model as model_module
-from flowchain.records import AnswerRequest, ClassifyRequest, EmbedRequest, ExtractRequest, GenerateRequest
+from flowchain.records import AnswerRequest, ClassifyRequest, EmbedRequest, ExtractRequest, GenerateRequest, Request
 from tests.models.transformers.texts import few, with_specials
 from tests.tiny_models import CHATML, CORPUS, Build
 
@@ -115,6 +115,21 @@ def test_a_preview_is_the_longest_row_that_is_read(tiny: Build) -> None:
     assert finder.prompt(ExtractRequest(text=CORPUS[:3000])).tokens == 128
     for model in (judge, reader, finder):
         assert not model.is_loaded
+
+
+@few
+@given(text=with_specials.filter(lambda text: bool(text.strip())))
+def test_the_tokens_of_a_prompt_are_counted_as_it_is_written(tiny: Build, text: str) -> None:
+    requests: list[tuple[str, dict[str, Any], Request[Any]]] = [
+        ("sequence", {"labels": ("contradiction", "entailment")}, ClassifyRequest(text=text, labels=("a", "b c"))),
+        ("question", {}, AnswerRequest(question="what?", documents=(text * 9, text))),
+        ("token", {"labels": ("O", "B-PER")}, ExtractRequest(text=text * 9)),
+        ("base", {}, EmbedRequest(text=text)),
+        ("causal", {}, GenerateRequest(prompt=text, max_tokens=5)),
+    ]
+    for head, options, request in requests:
+        model = TransformersModel(str(tiny("llama" if head == "causal" else "bert", head, **options)))
+        assert model.prompt_tokens(request) == model.prompt(request).tokens
 
 
 @few
