@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from flowchain.errors import InputError, MissingExtraError
+from flowchain.errors import InputError, MissingExtraError, escape
 
 if TYPE_CHECKING:
     from bs4.element import Tag
@@ -49,13 +49,13 @@ def read_document(path: str | PathLike[str]) -> Document:
     ...
     flowchain.errors.InputError: report.xyz: no reader for '.xyz'; there are .docx, .htm, .html, .md, .pdf, .txt
     """
-    file = Path(path)
+    file, told = Path(path), escape(str(path))
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         known = ", ".join(sorted(_READERS))
-        raise InputError(f"{path}: no reader for {file.suffix!r}; there are {known}", got=file.suffix, wanted=known)
+        raise InputError(f"{told}: no reader for {file.suffix!r}; there are {known}", got=file.suffix, wanted=known)
     if not file.is_file():
-        raise InputError(f"{path}: there is no such file", got=str(path), wanted="a file")
+        raise InputError(f"{told}: there is no such file", got=str(path), wanted="a file")
     try:
         text, pages = _joined(reader(file))
     except ImportError as error:
@@ -63,10 +63,10 @@ def read_document(path: str | PathLike[str]) -> Document:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{path}: the file can't be read: {type(error).__name__}: {error}") from error
+        raise InputError(f"{told}: the file can't be read: {type(error).__name__}: {error}") from error
     if not text.strip():
         fix = "A scanned PDF holds pictures of text: run it through OCR first."
-        raise InputError(f"{path}: there is no text in it. {fix}", got="no text", wanted="text", fix=fix)
+        raise InputError(f"{told}: there is no text in it. {fix}", got="no text", wanted="text", fix=fix)
     return Document(text=text, pages=pages, source=str(path))
 
 
@@ -98,7 +98,8 @@ def _decoded(file: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         fix = "Convert it to UTF-8; no other encoding is guessed."
-        raise InputError(f"{file}: the byte at offset {error.start:,} is not UTF-8. {fix}", fix=fix) from error
+        told = f"{escape(str(file))}: the byte at offset {error.start:,} is not UTF-8. {fix}"
+        raise InputError(told, fix=fix) from error
 
 
 def _plain(file: Path) -> list[str]:

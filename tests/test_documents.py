@@ -100,3 +100,12 @@ def test_what_can_not_be_read_says_why(tmp_path: Path, name: str, data: bytes, m
         fc.read_document(tmp_path / name)
     with pytest.raises(fc.InputError, match="no such file"):
         fc.read_document(tmp_path / "missing.txt")
+
+
+def test_a_name_with_a_line_break_stays_on_its_line(tmp_path: Path) -> None:
+    odd = tmp_path / "a\n2026-01-01 all is well.txt"
+    odd.write_bytes(b"\xff")
+    for path, message in ((odd, "not UTF-8"), (odd.with_suffix(".xyz"), "no reader"), (odd / "b.txt", "no such file")):
+        with pytest.raises(fc.InputError, match=message) as caught:
+            fc.read_document(path)
+        assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flowchain.errors import FlowchainError, NodeError, shown
+from flowchain.errors import FlowchainError, NodeError, escape, redacted, shown
 from flowchain.nodes.types import describe
 
 # What user code may raise at a node: sys.exit() or a stray GeneratorExit in a function must not end a run in silence.
@@ -53,7 +53,10 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except Exception:
         return "(its message can't be shown)"
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}… ({len(text):,} characters)"
+    # Whoever wrote the document may have written this: it moves no cursor, and its lines don't look like a log's own.
+    cut = redacted(text[: _LONGEST_MESSAGE + 200])[:_LONGEST_MESSAGE]
+    told = "\n  ".join(map(escape, cut.split("\n")))
+    return told if len(text) <= _LONGEST_MESSAGE else f"{told}… ({len(text):,} characters)"
 
 
 def wrong_value(node: str, wanted: Any, value: Any, error: ValidationError) -> NodeError:

@@ -127,3 +127,19 @@ def test_an_item_within_items_is_named_from_the_inside_out(path: list[int]) -> N
 
 def fine_of(value: Any) -> Any:
     return [fine_of(item) for item in value] if isinstance(value, list) else "fine"
+
+
+@given(st.text(st.sampled_from("ab \n\r\t\x1b\u202e\u2028\ud800")))
+def test_the_words_of_an_exception_forge_no_line_and_move_no_cursor(words: str) -> None:
+    @fc.node
+    def odd(text: str) -> str:
+        raise ValueError(f"{words} sk-abcdefghijklmnopqrstuvwx")
+
+    with pytest.raises(fc.NodeError) as caught:
+        fc.Chain(odd(text=TEXT)).run(text="a")
+    message = str(caught.value)
+    assert message.replace("\n", "").isprintable()
+    assert all(line.startswith("  ") for line in message.split("\n")[1:])
+    assert message.count("\n") == words.count("\n")
+    assert "[secret]" in message
+    assert "abcdefghijkl" not in message
