@@ -280,3 +280,11 @@ def test_nothing_of_a_reserve_is_run_before_it_is_needed() -> None:
     way = fc.Fallback(later_turn(text=TEXT), spy(text=fc.Summarize(text=TEXT, model=FakeModel())))
     assert fc.Chain(way).run(text="a") == "a"
     assert ran == []
+
+
+def test_a_value_without_a_case_is_told_with_the_cases() -> None:
+    chain = fc.Chain(fc.Choose(TEXT, {"refund": "a", "delivery": "b"}, name="way"))
+    told = r"'way' has no case for 'other'; its cases are 'refund', 'delivery'\. Add the case, or give default=…"
+    with pytest.raises(fc.NodeError, match=told) as caught:
+        chain.run(text="other")
+    assert (caught.value.node, caught.value.field, caught.value.got) == ("way", "cases", "'other'")
