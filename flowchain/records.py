@@ -156,6 +156,8 @@ class SummarizeRequest(TextRequest["SummaryReply"]):
     max_tokens: int
     focus: str | None = None
     """A question or topic that the summary should serve."""
+    instruction: str | None = None
+    """What to tell the model instead of flowchain's own words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ class Fit(Protocol):
     def fix(self) -> str: ...
 
 
+_INSTRUCTIONS = ("instruction", "combine_instruction")
 FitOf: TypeAlias = Callable[[TaskNode[Any], Model], Fit]
 
 
@@ -155,6 +156,10 @@ def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> C
         if getattr(node, "overflow", None) == "summarize" and "summarize" not in tasks:
             fix = "Put a Summarize with a model of its own ahead of it, or choose 'split' or 'tail'."
             return Problem(name, "overflow", f"'summarize' by {model.name!r}, which can't", "a model that can", fix)
+        told = next((field for field in _INSTRUCTIONS if getattr(node, field, None) is not None), None)
+        if told and not getattr(model, "follows_instructions", True):
+            fix = "Say what matters with focus=, or take a model that is asked by prompt."
+            return Problem(name, told, f"an instruction to {model.name!r}, which follows none", "none", fix)
         asked = sample(node)
         if asked is not None and isinstance(model, HasPrompts):
             model.prompt(asked)

@@ -16,6 +16,10 @@ def to_summarize(request: SummarizeRequest) -> Excerpt:
     >>> str(to_summarize(SummarizeRequest(text="…", max_tokens=9, focus="Who wrote it?")))
     'Summarize the text, with this in view: Who wrote it?. Give the summary only.'
     """
+    if request.instruction is not None:
+        # A whole sentence of the user's own: what is added to it stands on a line of its own.
+        asked = [Excerpt("\nWith this in view: "), request.focus] if request.focus else []
+        return concatenate([request.instruction, *asked])
     parts: list[str | Excerpt] = [Excerpt("Summarize the text")]
     if request.focus:
         parts += [Excerpt(", with this in view: "), request.focus]

@@ -26,6 +26,7 @@ Reply_co = TypeVar("Reply_co", covariant=True, default=str)
 
 MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Instruction = Annotated[str, Field(pattern=r"\S")]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[Sequence[str | Ref[str]], AfterValidator(tuple)]
 OnEmpty = Literal["error", "skip", "pass"]
@@ -67,6 +68,11 @@ class Summarize(TaskNode[str]):
     """What to read. Longer than the model's window is fine: it is read in pieces."""
     focus: str | Ref[str] | None = None
     """A question or topic the summary should serve; ahead of an `Answer`, always give its question."""
+    instruction: Instruction | None = None
+    """What the model is told of the text, or of each of its pieces; None: flowchain's own words, or those that the
+    checkpoint was trained with. It goes to the model as it stands, and takes its part of the window."""
+    combine_instruction: Instruction | None = None
+    """The same where it reads the summaries of pieces instead of the text; None: as ``instruction`` says."""
     max_tokens: MaxTokens = 200
     """Upper bound of the summary, in the model's own tokens."""
     on_empty: OnEmpty = "error"

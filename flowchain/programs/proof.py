@@ -130,16 +130,14 @@ def _asking(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
     if isinstance(node, Summarize):
         guard = "read in pieces, and then their summaries"
         text = sketches.document(node.text, "text")
+        told = None if node.instruction is None else Excerpt(node.instruction)
+
+        def summarize(text: str, focus: str | None = None) -> SummarizeRequest:
+            return SummarizeRequest(text=text, focus=focus, instruction=told, max_tokens=node.max_tokens)
+
         if node.focus is None:
-            return _Asking(
-                lambda text: SummarizeRequest(text=text, max_tokens=node.max_tokens), (text,), guard, node.max_tokens
-            )
-        return _Asking(
-            lambda focus, text: SummarizeRequest(text=text, focus=focus, max_tokens=node.max_tokens),
-            (sketches.document(node.focus, "focus"), text),
-            guard,
-            node.max_tokens,
-        )
+            return _Asking(summarize, (text,), guard, node.max_tokens)
+        return _Asking(summarize, (text, sketches.document(node.focus, "focus")), guard, node.max_tokens)
     if isinstance(node, Translate):
         return _Asking(
             lambda text: TranslateRequest(

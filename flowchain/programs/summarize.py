@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import must_shrink, quoted, refuse_empty
@@ -17,28 +19,38 @@ def summarize(
     max_tokens: int,
     on_empty: str,
     on_empty_output: OnEmptyOutput = "retry",
+    instruction: str | None = None,
+    combine_instruction: str | None = None,
 ) -> Program[str]:
     """Shorten a text; beyond the window by pieces, then the pieces' summaries, until one is left.
 
     A level's summaries take at most half of the room each, so that two of them fit where one piece was read: since two
-    neighbouring pieces are always longer than the room, every level is shorter than the one before. Where a model
-    writes more than it was asked for and nothing shrinks, the node fails with the numbers; it would go on for ever.
+    neighbouring pieces are always longer than the room, every level is shorter than the one before. Where summaries are
+    read under an instruction of their own, half of the smaller of both rooms is meant. Where a model writes more than
+    it was asked for and nothing shrinks, the node fails with the numbers; it would go on for ever.
     """
     if on_empty != "error" and not text.strip():
         site.drop(text, f"on_empty={on_empty!r}")
         return text if on_empty == "pass" else ""
     refuse_empty(site, "text", text)
 
-    def request(piece: str, tokens: int = max_tokens) -> SummarizeRequest:
-        return SummarizeRequest(text=piece, focus=focus, max_tokens=tokens, on_empty_output=on_empty_output)
+    def asking(instruction: str | None) -> Callable[..., SummarizeRequest]:
+        told = None if instruction is None else Excerpt(instruction)  # the developer's words, not a document's
+        return lambda piece, tokens=max_tokens: SummarizeRequest(
+            text=piece, focus=focus, instruction=told, max_tokens=tokens, on_empty_output=on_empty_output
+        )
 
+    request, then = asking(instruction), asking(combine_instruction or instruction)
     room = room_for(site.model, request, max_tokens)
     while room is not None and not room.holds(text):
+        later = room_for(site.model, then, max_tokens)
+        assert later is not None  # the model has a window, as the first request showed
         pieces = room.pieces(text)
-        tokens = max(1, min(max_tokens, room.tokens // 2 - SEPARATOR_TOKENS))
+        tokens = max(1, min(max_tokens, min(room.tokens, later.tokens) // 2 - SEPARATOR_TOKENS))
         replies = yield from ask_all([request(piece, tokens) for piece in pieces])
         shorter = concatenate(_joined([_excerpt(piece, reply) for piece, reply in zip(pieces, replies, strict=True)]))
         text = must_shrink(site, text, shorter, len(pieces), room.count)
+        request, room = then, later
     reply = yield from ask(request(text))
     return _excerpt(text, reply)
 

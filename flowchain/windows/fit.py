@@ -30,8 +30,8 @@ def plain_text(request: Request[Any]) -> str:
         return "\n".join(f"{message.role}: {message.content}" for message in request.messages)
     if isinstance(request, AnswerRequest):
         return "\n\n".join((*request.documents, request.question))
-    if isinstance(request, SummarizeRequest) and request.focus:
-        return f"{request.text}\n\n{request.focus}"
+    if isinstance(request, SummarizeRequest):
+        return "\n\n".join(part for part in (request.instruction, request.text, request.focus) if part)
     if isinstance(request, ClassifyRequest):
         return f"{request.text}\n\n{request.hypothesis_template}"
     text = getattr(request, "prompt", None)

@@ -37,6 +37,10 @@ def summarize(model: Any) -> Any:
     return fc.Summarize(text=TEXT, focus="Why?", max_tokens=3, model=model)
 
 
+def summarize_as_told(model: Any) -> Any:
+    return fc.Summarize(text=TEXT, instruction="Be brief.", combine_instruction="Of these:", max_tokens=3, model=model)
+
+
 def translate(model: Any) -> Any:
     return fc.Translate(text=TEXT, source="English", target="German", max_tokens=40, model=model)
 
@@ -70,6 +74,8 @@ CASES: list[tuple[Any, str, str, tuple[str, ...]]] = [
     (summarize, "bart", "seq2seq", ()),
     (summarize, "t5", "seq2seq", ()),
     (summarize, "llama", "causal", ()),
+    (summarize_as_told, "bart", "seq2seq", ()),
+    (summarize_as_told, "llama", "causal", ()),
     (translate, "t5", "seq2seq", ()),
     (translate, "marian", "seq2seq", ()),
     (classify, "bert", "sequence", NLI),

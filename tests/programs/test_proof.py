@@ -71,7 +71,8 @@ def test_a_proved_prompt_fits_and_a_refused_one_does_not(
     values = {hole: fc.Input(hole, str, max_tokens=limit) for hole, limit in limits.items()}
     prompt = fc.PromptTemplate(template, values=values)
     is_seq2seq = HEADS[name] == "seq2seq"
-    node: Any = fc.Summarize(text=prompt, max_tokens=8, model=model)
+    told = data.draw(st.none() | WORDS.filter(str.strip), label="instruction")
+    node: Any = fc.Summarize(text=prompt, instruction=told, max_tokens=8, model=model)
     if not is_seq2seq:
         node = fc.Generate(prompt=prompt, max_tokens=8, model=model)
     call = call_of(node)

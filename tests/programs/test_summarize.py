@@ -68,6 +68,58 @@ def test_the_focus_takes_its_part_of_the_window() -> None:
     assert {request.focus for batch in model.batches for request in batch} == {focus}
 
 
+@given(texts(), st.integers(3, 30), st.integers(1, 30), st.integers(0, 12), st.integers(0, 12))
+def test_each_level_has_its_instruction_which_takes_its_part_of_the_window(
+    text: str, room: int, max_tokens: int, words: int, later_words: int
+) -> None:
+    instruction, later = "read " * words + "this", "weigh " * later_words + "these"
+    window = room + max_tokens + max(words, later_words) + 1
+    model = FakeModel(window=window)
+    node = fc.Summarize(
+        text=TEXT, instruction=instruction, combine_instruction=later, max_tokens=max_tokens, model=model
+    )
+    summary = value_of(node, text=text)
+    assert len(summary.split()) <= max_tokens
+    if len(model.answered) > 1:
+        first, *others = levels(model)
+        assert "".join(request.text for request in first) == text
+        assert {request.instruction for request in first} == {instruction}
+        assert {request.instruction for batch in others for request in batch} == {later}
+    for request in model.answered:
+        assert model.count(request.text) + model.count(request.instruction) + max_tokens <= window
+
+
+def test_one_instruction_holds_for_every_level() -> None:
+    text = " ".join(f"word{number}." for number in range(60))
+    for fields, wanted in [({"instruction": "one"}, ["one", "one"]), ({"combine_instruction": "two"}, [None, "two"])]:
+        model = FakeModel(window=20)
+        value_of(fc.Summarize(text=TEXT, max_tokens=4, model=model, **fields), text=text)  # type: ignore[arg-type]
+        first, *others = model.batches
+        assert [{request.instruction for request in batch} for batch in (first, *others)] == [
+            {wanted[0]},
+            *([{wanted[1]}] * len(others)),
+        ]
+        assert others
+
+
+def test_an_instruction_without_room_for_summaries_is_an_error_with_the_numbers() -> None:
+    node = fc.Summarize(text=TEXT, combine_instruction="far too long", max_tokens=5, model=FakeModel(window=8))
+    assert value_of(node, text="a b") == "a b"
+    with pytest.raises(fc.NodeError, match="3 of the fixed part and 5 kept for the reply; 1 are"):
+        value_of(node, text="a b c d")
+
+
+@pytest.mark.parametrize("field", ["instruction", "combine_instruction"])
+def test_a_model_that_follows_no_instruction_is_refused_one(field: str) -> None:
+    chain = fc.Chain(fc.Summarize(text=TEXT, name="note", **{field: "Be brief."}))  # type: ignore[arg-type]
+    with pytest.raises(fc.ChainError, match=rf"note\.{field}.*an instruction to 'extractive'"):
+        chain.check()
+    with pytest.raises(fc.ChainError, match="which follows none"):
+        chain.run(text="It ran.")
+    with pytest.raises(fc.ChainError, match=field):
+        fc.Summarize(text=TEXT, **{field: " "})  # type: ignore[arg-type]
+
+
 def test_no_room_is_an_error_with_the_numbers() -> None:
     node = fc.Summarize(text=TEXT, focus="six words that fill it up", max_tokens=5, model=FakeModel(window=11))
     with pytest.raises(fc.NodeError, match="6 of the fixed part and 5 kept for the reply; 1 are"):

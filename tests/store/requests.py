@@ -58,7 +58,13 @@ MESSAGES = st.builds(Message, role=st.sampled_from(["system", "user"]), content=
 TUPLES = st.lists(TEXTS, max_size=3).map(tuple)
 POLICIES = {"on_empty_output": st.sampled_from(["retry", "error", "accept"])}
 FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
-    SummarizeRequest: {"text": ANY_TEXT, "max_tokens": COUNTS, "focus": st.none() | TEXTS, **POLICIES},
+    SummarizeRequest: {
+        "text": ANY_TEXT,
+        "max_tokens": COUNTS,
+        "focus": st.none() | TEXTS,
+        "instruction": st.none() | ANY_TEXT,
+        **POLICIES,
+    },
     AnswerRequest: {
         "question": ANY_TEXT,
         "documents": st.lists(ANY_TEXT, max_size=3).map(tuple),

@@ -223,6 +223,7 @@ def test_defaults_are_those_of_format_1() -> None:
         "Sampling.top_k": 0,
         "Sampling.top_p": 1.0,
         "SummarizeRequest.focus": None,
+        "SummarizeRequest.instruction": None,
         "SummarizeRequest.on_empty_output": "retry",
         "TranslateRequest.on_empty_output": "retry",
     }

@@ -67,6 +67,9 @@ class ExtractiveModel:
         """``summarize``, ``answer`` and ``classify``."""
         return _CAN
 
+    follows_instructions = False
+    """It has no words to be told anything in: a node's ``instruction`` is refused by `check`."""
+
     def cannot(self, task: str) -> str:
         """Say in a sentence or two what to do for a task that this model lacks.
 

@@ -2,7 +2,7 @@
 
     generate     the prompt as it is
     chat         the model's chat template around the messages
-    summarize    encoder–decoder: the checkpoint's prefix ("summarize: ") before the text
+    summarize    encoder–decoder: the checkpoint's prefix ("summarize: ") before the text, or the node's instruction
                  decoder-only:    an instruction, as a chat message where the model has a template
     translate    encoder–decoder: the checkpoint's prefix or language codes
                  decoder-only:    an instruction
@@ -108,6 +108,8 @@ def _to_summarize(config: Any, request: SummarizeRequest) -> Excerpt:
     known = (getattr(config, "task_specific_params", None) or {}).get("summarization", {})
     prefix = known.get("prefix", getattr(config, "prefix", None)) or ""
     parts: list[str | Excerpt] = [Excerpt(prefix)]
+    if request.instruction is not None:
+        parts = [request.instruction, Excerpt("\n")]
     if request.focus:
         # Before the text and on a line of its own: how query-focused summarisers are fine-tuned (QMSum, SQuALITY).
         parts += [request.focus, Excerpt("\n")]

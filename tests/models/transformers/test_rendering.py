@@ -83,6 +83,20 @@ def test_decoder_only_models_are_instructed(tiny: Build) -> None:
     )
 
 
+def test_an_instruction_of_ones_own_stands_instead_of_flowchains_words(tiny: Build) -> None:
+    """It is template: a special token in it counts, where one in the text is text."""
+    told = SummarizeRequest(text="A long text.", max_tokens=5, focus="dogs", instruction=Excerpt("Name the dogs."))
+    plain = model_of(tiny, "gpt2").prompt(told).text
+    assert plain == "Name the dogs.\nWith this in view: dogs\n\nA long text.\n\nSummary:"
+    chat = model_of(tiny, "llama", chat_template=CHATML).prompt(told).text
+    assert chat.startswith("<|im_start|>user\nName the dogs.\nWith this in view: dogs\n\n")
+    for family in ("bart", "t5"):
+        assert model_of(tiny, family).prompt(told).text == "Name the dogs.\ndogs\nA long text."
+    end = SummarizeRequest(text="A</s>", max_tokens=5, instruction=Excerpt("</s>"))
+    ids = model_of(tiny, "bart").prompt(end).ids or ()
+    assert ids.count(model_of(tiny, "bart").tokenizing().tokenizer.eos_token_id) == 2
+
+
 def test_chats_need_a_template_that_takes_them(tiny: Build) -> None:
     chat = ChatRequest(messages=(Message(role="user", content="Hi"),), max_tokens=3)
     with pytest.raises(ModelError, match="no chat template"):
