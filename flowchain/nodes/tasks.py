@@ -6,7 +6,6 @@ is left out, the chain's model for that task is taken (``models={"summarize": â€
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, Literal
@@ -20,6 +19,7 @@ from flowchain.nodes.schema import schema_problem
 from flowchain.nodes.types import describe
 from flowchain.records import AnswerSpan, Classification, Entity, Message, OnEmptyOutput, Task
 from flowchain.retry import Retry
+from flowchain.special import SPECIAL_TOKEN
 
 T_co = TypeVar("T_co", covariant=True)
 Reply_co = TypeVar("Reply_co", covariant=True, default=str)
@@ -37,8 +37,6 @@ MOST_STOPS = 64
 MOST_LABELS = 1_000
 LONGEST_LABEL = 256
 LONGEST_STOP = 256
-# Marks that tokenizers of the common families read as control, not as text.
-_SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>|<(?:pad|unk|mask|bos|eos)>|\[(?:CLS|SEP|PAD|UNK|MASK)\]")
 
 
 class TaskNode(Node[T_co], Generic[T_co]):
@@ -180,7 +178,7 @@ def label_problem(
         if len(label) > max_label_chars:
             fix = "A label is a name, not a text; if it is meant, raise max_label_chars=."
             return f"a label of {len(label):,} characters", f"at most {max_label_chars:,}", fix
-        special = _SPECIAL.search(label)
+        special = SPECIAL_TOKEN.search(label)
         if special:
             fix = f"Models may read {special[0]} as an end or a mask, and never say it; call the label otherwise."
             return repr(label), "a label without special tokens", fix

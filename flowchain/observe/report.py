@@ -47,6 +47,8 @@ def write_report(run: Run[Any], path: str | PathLike[str]) -> None:
 def _page(run: Run[Any]) -> Iterator[str]:
     title = _text(f"Run of {run.chain}")
     notes = "".join(f"<p>{_text(f'{model}: {note}')}</p>" for model, note in run.model_notes.items())
+    if run.special_tokens:
+        notes += f"<p>{run.special_tokens:,} words of documents look like special tokens</p>"
     seed = "" if run.seed is None else f", seed {run.seed}"
     yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -25,6 +25,7 @@ from flowchain.nodes.ref import Ref
 from flowchain.observe.difference import Difference, difference
 from flowchain.protocols import Model
 from flowchain.records import Reply, Request
+from flowchain.special import special_tokens
 from flowchain.windows.coverage import Coverage, cover
 from flowchain.windows.fit import prompt_of
 
@@ -154,6 +155,15 @@ class Run(Generic[T_co]):
 
         write_report(self, path)
 
+    @functools.cached_property
+    def special_tokens(self) -> int:
+        """How many words of the documents in the requests look like special tokens.
+
+        Models on transformers read them as the words they are; for a server see `OpenAIModel`'s ``special_tokens``.
+        """
+        texts = (text for exchange in self.requests for text in _texts_of(exchange.request))
+        return sum(1 for text in texts for _ in special_tokens(text))
+
     @property
     def calls(self) -> int:
         """How many calls of models served the requests."""
@@ -176,6 +186,8 @@ class Run(Generic[T_co]):
         if len(self.loops) > 20:
             lines.append(f"  … {len(self.loops) - 20:,} more loops")
         lines += [f"  note: {told(note)}" for note in self.notes[:20]]
+        if self.special_tokens:
+            lines.append(f"  note: {self.special_tokens:,} words of documents look like special tokens")
         if self.requests and self.coverage.documents:
             lines += ["", repr(self.coverage)]
         return "\n".join(lines)
@@ -207,14 +219,16 @@ def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _read_by(request: Request[Any]) -> list[Piece]:
     """What a request holds of other texts; what a request quotes beside (a focus, a question) counts as read, too."""
-    found: list[Piece] = []
+    return [piece for text in _texts_of(request) for piece in pieces_of(text)]
+
+
+def _texts_of(request: Request[Any]) -> Iterator[str]:
     for field_name in request.__dataclass_fields__:
         value = getattr(request, field_name)
         for text in value if isinstance(value, tuple) else (value,):
             text = getattr(text, "content", text)
             if isinstance(text, str):
-                found.extend(pieces_of(text))
-    return found
+                yield text
 
 
 class Recorder:

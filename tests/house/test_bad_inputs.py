@@ -117,6 +117,7 @@ TABLE = """
     models/transformers/test_encoding::test_a_document_holds_no_special_token
     models/transformers/test_rendering::test_a_document_holds_no_special_tokens
     models/transformers/test_chat::test_only_the_template_marks_turns
+    models/openai/test_bodies::test_special_tokens_in_a_document_are_escaped_refused_or_allowed
 39 what a document may not do: end early, fill a template, become another type
     test_fence::test_a_text_stands_whole_between_marks_that_it_does_not_hold
     test_fence::test_who_writes_the_mark_into_a_text_gets_another_one
@@ -335,7 +336,7 @@ TABLE = """
 OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
     17: "max_steps itself is raised by no setting; a loop in a loop takes more steps",
-    38: "no count of special tokens in the trace; to a server documents go as they are, and it may read them",
+    38: "for a server, special tokens are known by the marks of the common families alone",
     47: "a stop longer than the reply can become is refused by its own length (256), not by max_tokens",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
     75: "which token pads where the tokenizer has none is not told",

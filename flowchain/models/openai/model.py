@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from flowchain.models.openai.clock import Clock
     from flowchain.models.openai.connection import Connection
-    from flowchain.models.openai.profile import Api
+    from flowchain.models.openai.profile import Api, SpecialTokens
     from flowchain.models.openai.reading import Served
 
 _COMPLETIONS: frozenset[Task] = frozenset({"generate", "summarize", "translate", "classify", "embed"})
@@ -83,6 +83,7 @@ class OpenAIModel:
         patience: float = 30.0,
         allow_http: bool = False,
         trust_env: bool | None = None,
+        special_tokens: SpecialTokens = "escape",
         clock: Clock | None = None,
     ) -> None:
         """Say which model is meant, and where.
@@ -109,6 +110,8 @@ class OpenAIModel:
             patience: seconds to wait for a server that is down or busy.
             allow_http: also talk to other machines without encryption?
             trust_env: heed proxies of the environment? Default: for all but this machine.
+            special_tokens: what to do with words of a document that look like special tokens, which the server may
+                read as such: ``escape`` them by a space, refuse them (``error``), or ``allow`` them.
             clock: for tests.
         """
         from flowchain.models.openai import profile as profiles
@@ -120,6 +123,7 @@ class OpenAIModel:
             ("window", window, window is None or (type(window) is int and window > 0), "tokens > 0"),
             ("max_in_flight", max_in_flight, type(max_in_flight) is int and max_in_flight > 0, "1 or more"),
             ("timeout", timeout, timeout == "never" or (_are_seconds(timeout) and timeout > 0), _TIMEOUT),
+            ("special_tokens", special_tokens, special_tokens in _SPECIAL_TOKENS, "'escape', 'error' or 'allow'"),
             ("patience", patience, _are_seconds(patience), "seconds ≥ 0"),
         ):
             if not is_right:
@@ -141,6 +145,7 @@ class OpenAIModel:
             patience=patience,
             allow_http=allow_http,
             trust_env=trust_env,
+            special_tokens=special_tokens,
         )
         self.window = None if window is None else Window(tokens=window, origin="user")
         self._counter = counter
@@ -200,11 +205,12 @@ class OpenAIModel:
         from flowchain.models.openai import bodies
 
         if isinstance(request, EmbedRequest):
-            return Prompt(request.text, self.count(request.text) + _TURN_TOKENS)
-        if self._profile.api == "completions":
-            text = bodies.prompt_of(request)
+            text = bodies.sent(self._profile, request.text)
             return Prompt(text, self.count(text) + _TURN_TOKENS)
-        turns = bodies.messages_of(request)
+        if self._profile.api == "completions":
+            text = bodies.prompt_of(self._profile, request)
+            return Prompt(text, self.count(text) + _TURN_TOKENS)
+        turns = bodies.messages_of(self._profile, request)
         tokens = _TEMPLATE_TOKENS + sum(self.count(turn.content) + _TURN_TOKENS for turn in turns)
         is_plain = not isinstance(request, ChatRequest)
         text = turns[0].content if is_plain else "\n".join(f"{turn.role}: {turn.content}" for turn in turns)
@@ -359,6 +365,7 @@ class OpenAIModel:
             "patience": (known.patience, 30.0),
             "allow_http": (known.allow_http, False),
             "trust_env": (known.trust_env, None),
+            "special_tokens": (known.special_tokens, "escape"),
         }
         return {name: value for name, (value, default) in given.items() if value != default}
 
@@ -379,6 +386,7 @@ class OpenAIModel:
         return connection, Served(self._profile, connection.failures)
 
 
+_SPECIAL_TOKENS = ("escape", "error", "allow")
 _TIMEOUT = "seconds > 0, or 'never' for calls without an end"
 
 

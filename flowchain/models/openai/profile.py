@@ -15,6 +15,7 @@ from flowchain.errors import ModelError, shown
 
 OPENAI_URL = "https://api.openai.com/v1"
 Api: TypeAlias = Literal["chat", "completions"]
+SpecialTokens: TypeAlias = Literal["escape", "error", "allow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class Profile:
     patience: float
     allow_http: bool
     trust_env: bool | None
+    special_tokens: SpecialTokens
 
     @property
     def fingerprint(self) -> str:
         """What identifies its replies; the key to the server is no part of it."""
         revision = f"@{self.revision}" if self.revision else ""
         changed = f"{self.extra_body} {self.response_format}"
+        if self.special_tokens == "allow":  # the others send the same, or nothing
+            changed += " allow"
         digest = blake2b(changed.encode(), digest_size=6).hexdigest()
         return f"openai {self.base_url} {self.name}{revision} {self.api} {digest}"
 

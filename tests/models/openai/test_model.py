@@ -367,6 +367,7 @@ def test_calls_without_an_end_are_asked_for_in_a_word() -> None:
         ("timeout", True),
         ("patience", -1),
         ("patience", None),
+        ("special_tokens", "split"),
         ("api_key", "two\r\nlines"),
         ("api_key", ""),
         ("extra_body", {"a": math.nan}),
