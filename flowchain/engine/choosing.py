@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from flowchain.engine.settings import Settings
@@ -18,6 +19,20 @@ def choice_key(settings: Settings) -> dict[str, Any] | None:
     if settings.store is not None and isinstance(settings.store, Replays):
         return None
     return dict(settings.models)
+
+
+def counter_of(spec: Any) -> Callable[[str], int]:
+    """Count by a model's tokenizer, which is read when the first text is counted.
+
+    Raises `ModelError` then, where what is named is no model.
+    """
+
+    def count(text: str) -> int:
+        from flowchain.models.resolve import resolve
+
+        return resolve(spec).count(text)
+
+    return count
 
 
 class Choice:

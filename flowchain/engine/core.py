@@ -334,7 +334,7 @@ class Core:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
-        is_fast = plan.is_plain and (self._on_loop is None or not plan.has_fused_loops)
+        is_fast = plan.is_plain and (self._on_loop is None or not plan.is_told_by_core)
         while task.family is family and len(family.frames) < WIDEST_MAP:
             item = next(family.items, EMPTY)
             if item is EMPTY:

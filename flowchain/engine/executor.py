@@ -50,8 +50,7 @@ class Executor:
         self._loop = compile_loop(self.plan) if self.plan.is_plain else None
         self._resolved: tuple[dict[str, Any] | None, dict[Step, Model]] | None = None
         self._awaiting = compile_awaiting(self.plan) if self._needs_loop else None
-        # Turns of loops are told by the core alone.
-        is_told_by_steps = self.plan.is_plain and not self.plan.has_fused_loops
+        is_told_by_steps = self.plan.is_plain and not self.plan.is_told_by_core
         self._listening_loop = compile_listening_loop(self.plan) if is_told_by_steps else None
 
     def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:

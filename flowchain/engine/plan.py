@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flowchain.engine.choosing import counter_of
 from flowchain.engine.operands import checked
 from flowchain.excerpt import Excerpt
 from flowchain.graph.build import Scope
@@ -27,7 +28,7 @@ from flowchain.nodes.frozen import holds_frozen, thaw
 from flowchain.nodes.function import FunctionNode, strict_validator
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.tasks import Chat, FewShot, Generate, TaskNode
-from flowchain.nodes.text import Input, Join, PromptTemplate
+from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.programs.table import PROGRAMS, plain_call
 
 # Literals in these nodes are the developer's own words; elsewhere a literal is a document like any other.
@@ -54,7 +55,8 @@ class Step:
     ways: tuple[int | Constant, ...] = ()
     """For Choose and Fallback: the slots computed on demand."""
     watched: Step | None = None
-    """Of a plain step with a loop in it: the same work turn by turn, for who listens and is told how the loop ends."""
+    """Of a plain step with something in it that only the core tells of (`Plan.is_told_by_core`): the same work step by
+    step, for who listens."""
 
     @property
     def is_awaited(self) -> bool:
@@ -96,8 +98,9 @@ class Plan:
     has_fallback: bool
     is_plain: bool
     """Are all steps plain calls, so that the fast loops can run it?"""
-    has_fused_loops: bool
-    """Are there loops within its plain steps, which only their ``watched`` twins tell of?"""
+    is_told_by_core: bool
+    """Is there something in its plain steps that only the core tells listeners of: how loops within them end, what a
+    split leaves out?"""
     element_validators: tuple[Callable[[Any], Any], ...]
     """For each step, a validator of a whole column of its values."""
 
@@ -150,7 +153,7 @@ def linked(
         uses=tuple(uses),
         has_fallback=any(step.kind == "fallback" for step in steps),
         is_plain=all(step.kind == "plain" for step in steps),
-        has_fused_loops=any(step.watched is not None for step in steps),
+        is_told_by_core=any(step.watched is not None or leaves_out(step.node) is not None for step in steps),
         element_validators=tuple(_column_validator(step.node.value_type) for step in steps),
     )
 
@@ -189,7 +192,10 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
         ways = _ways(tuple(node.ways), slots)
     else:
         kind = "plain"
-        call, reads = _fields_call(plain_call(node), _values(node), slots)
+        function = plain_call(node)
+        if isinstance(node, Split) and node.model is not None:
+            function = functools.partial(function, count=counter_of(node.model))
+        call, reads = _fields_call(function, _values(node), slots)
     call = checked(node, name, call, [nodes[slot] for slot in reads])
     own = len(reads)
     reads = (*reads, *(slot for field in bodies for slot in captured[field]))
@@ -202,8 +208,13 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
     step = Step(node, name, kind, slots[node], reads, call, validate, bodies, captured, ways)
     if fused is None:
         return step
-    has_loop = kind == "loop" or any(plan.has_fused_loops for plan in bodies.values())
-    return dataclasses.replace(step, kind="plain", call=fused, watched=step if has_loop else None)
+    is_told = kind == "loop" or any(plan.is_told_by_core for plan in bodies.values())
+    return dataclasses.replace(step, kind="plain", call=fused, watched=step if is_told else None)
+
+
+def leaves_out(node: Node[Any]) -> str | None:
+    """Give the separator that a split leaves out of its text; None where nothing is left out."""
+    return node.separator if isinstance(node, Split) else None
 
 
 def unchecked(value: Any) -> None:

@@ -23,7 +23,7 @@ from flowchain.engine.effects import Ended, Wait, Work
 from flowchain.engine.empty_replies import asked_again, is_refused, refusal
 from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.passing import Passing
-from flowchain.engine.plan import Plan, Step
+from flowchain.engine.plan import Plan, Step, leaves_out
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
 from flowchain.errors import StoreError
@@ -43,6 +43,7 @@ from flowchain.events import (
     TextPiece,
 )
 from flowchain.programs.ask import Site
+from flowchain.programs.text import separators
 from flowchain.protocols import (
     Asked,
     KeepsCounts,
@@ -344,6 +345,10 @@ class Session:
                 self._passing.finish(frame, step, value)
             seconds = now - self._started.pop(key, now)
             self.emit(NodeFinished(self.run, now, step.name, frame.path, seconds, value, error))
+            if step.reads and error is None and (separator := leaves_out(step.node)):
+                text = separators(frame.values[step.reads[0]], separator)
+                if text:
+                    self.emit(TextDropped(self.run, now, step.name, frame.path, text, "separator"))
         else:
             self._started[key] = now
             if step.kind != "plain":

@@ -227,7 +227,7 @@ class Split(Node[list[str]]):
     overlap: Annotated[int, Field(ge=0)] = 0
     """How many tokens of a piece are repeated at the start of the next one."""
     model: Any = None
-    """Whose tokens to count; None: words."""
+    """Whose tokens to count (an id, a folder, or a model object; its weights are not loaded); None: words."""
 
     def _rule_problems(self) -> list[Problem]:
         if (self.separator is None) == (self.max_tokens is None):
@@ -238,6 +238,9 @@ class Split(Node[list[str]]):
         if self.max_tokens is not None and self.overlap >= self.max_tokens:
             fix = f"Make overlap smaller than max_tokens={self.max_tokens}."
             return [self._problem("overlap", str(self.overlap), f"less than {self.max_tokens}", fix)]
+        if self.separator is not None and self.model is not None:
+            fix = "A separator needs no counting; leave model out, or cut by max_tokens."
+            return [self._problem("model", "a model", "none with a separator", fix)]
         if self.separator is not None and self.overlap:
             fix = "Pieces between separators do not overlap; cut by max_tokens, or leave overlap out."
             return [self._problem("overlap", str(self.overlap), "0 with a separator", fix)]

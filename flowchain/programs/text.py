@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flowchain.excerpt import Excerpt, concatenate, cut
 from flowchain.nodes.template import render
+from flowchain.windows.split import Counter
 from flowchain.windows.split import split as split_spans
 from flowchain.windows.words import count_words
 
@@ -25,17 +26,29 @@ def join(*, texts: Sequence[str], separator: str) -> str:
     return concatenate(parts)
 
 
-def split(*, text: str, separator: str | None, max_tokens: int | None, overlap: int) -> list[str]:
-    """Cut a text at a separator, or into pieces of so many words."""
+def split(
+    *, text: str, separator: str | None, max_tokens: int | None, overlap: int, count: Counter = count_words
+) -> list[str]:
+    """Cut a text at a separator, or into pieces of so many words, or of what else is counted."""
     if max_tokens is not None:
-        return [cut(text, start, end) for start, end in split_spans(text, max_tokens, count_words, overlap=overlap)]
+        return [cut(text, start, end) for start, end in split_spans(text, max_tokens, count, overlap=overlap)]
     assert separator is not None  # the declaration takes one of the two
+    at = 0
     pieces: list[str] = []
-    start = 0
-    while start <= len(text):
-        end = text.find(separator, start)
-        end = len(text) if end == -1 else end
-        if end > start:
-            pieces.append(cut(text, start, end))
-        start = end + len(separator)
+    for start in (*_found(text, separator), len(text)):
+        if start > at:
+            pieces.append(cut(text, at, start))
+        at = start + len(separator)
     return pieces
+
+
+def separators(text: str, separator: str) -> Excerpt:
+    """Give what `split` leaves out of a text: every separator, each with its place."""
+    return concatenate(cut(text, start, start + len(separator)) for start in _found(text, separator))
+
+
+def _found(text: str, separator: str) -> Iterator[int]:
+    at = text.find(separator)
+    while at >= 0:
+        yield at
+        at = text.find(separator, at + len(separator))

@@ -106,6 +106,28 @@ def test_a_trace_gives_what_run_gives(node: Any) -> None:
     assert run.seconds >= 0
 
 
+@given(st.lists(st.text("ab;, ", max_size=12), min_size=1, max_size=4), st.sampled_from([";", ", ", "ab"]))
+def test_what_a_split_leaves_out_is_told_wherever_it_stands(texts: list[str], separator: str) -> None:
+    """
+    text ── split ── each: summarize          documents ── each: split ── join ── summarize
+    """
+    model = FakeModel()
+    parts = fc.Split(text=TEXT, separator=separator)
+    notes = fc.Each(parts, lambda part: fc.Summarize(text=part, model=model, on_empty="skip"))
+    joined = fc.Each(
+        fc.Input("documents", list[str]), lambda text: fc.Join(texts=fc.Split(text=text, separator=separator))
+    )
+    whole = fc.Summarize(text=fc.Join(texts=joined), model=model, on_empty="skip")
+    run = fc.Chain(fc.Join(texts=[fc.Join(texts=notes), whole])).trace(text=texts[0], documents=texts)
+    assert run.coverage.is_complete
+    for text, document in zip([texts[0], *texts], run.coverage.documents, strict=True):
+        assert document.read + document.dropped == len(text)
+        left_out = sum(
+            end - start for reason, spans in document.drops.items() if "separator" in reason for start, end in spans
+        )
+        assert left_out == text.count(separator) * len(separator)
+
+
 @given(st.integers(1, 40), st.integers(6, 40))
 def test_every_character_is_read_by_somebody(words: int, window: int) -> None:
     text = " ".join(f"word{number}." for number in range(words))

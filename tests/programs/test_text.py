@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.excerpt import pieces_of
+from flowchain.testing import FakeModel
 from tests.programs.drawn import TEXT, texts, value_of
 
 TEXTS = fc.Input("texts", list[str])
@@ -34,6 +36,23 @@ def test_a_split_leaves_out_separators_and_what_is_empty(text: str, separator: s
     pieces = value_of(fc.Split(text=TEXT, separator=separator), text=text)
     assert pieces == [piece for piece in text.split(separator) if piece]
     assert all(located(piece, [text]) for piece in pieces)
+
+
+@given(texts(), st.integers(1, 20))
+def test_pieces_are_counted_by_the_model_that_is_named(text: str, most: int) -> None:
+    model = FakeModel()  # counts what stands between spaces
+    pieces = value_of(fc.Split(text=TEXT, max_tokens=most, model=model), text=text)
+    assert "".join(pieces) == text
+    assert max(map(model.count, pieces), default=0) <= most
+    assert len(pieces) >= model.count(text) / most
+    assert model.batches == []
+
+
+def test_what_is_no_model_counts_nothing() -> None:
+    with pytest.raises(fc.NodeError, match="is not a model"):
+        fc.Chain(fc.Split(text=TEXT, max_tokens=3, model=object())).run(text="a")
+    with pytest.raises(fc.ChainError, match=r"model.*none with a separator"):
+        fc.Split(text=TEXT, separator=";", model="extractive")
 
 
 @given(texts(), st.integers(1, 20))
