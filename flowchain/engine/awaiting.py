@@ -1,8 +1,9 @@
 """Chains of plain and awaited functions, without models: a row is a coroutine, at the cost of awaits by hand.
 
-Where each await needs the one before it, a row is one loop in one task. Where awaits are independent of each other, the
-first goes on in the task that made it ready, and each other gets a task of its own: a lattice takes as many tasks as
-it is wide, not as it has nodes, and nobody waits for a whole level to be done.
+Where each await needs the one before it, a row is one loop, and a single row runs in its caller's own task, as awaits
+by hand would. Where awaits are independent of each other, the first goes on in the task that made it ready, and each
+other gets a task of its own: a lattice takes as many tasks as it is wide, not as it has nodes, and nobody waits for a
+whole level to be done.
 
 Where somebody listens, or more than this is needed, the core does the same with an effect for each await.
 """
@@ -239,16 +240,6 @@ def _mapped(step: Step, body: AwaitingLoop) -> Callable[..., Awaitable[list[Any]
         return values
 
     return mapped
-
-
-async def run_row(loop: AwaitingLoop, values: list[Any]) -> Any:
-    """Run one row in a task of its own, so that whoever is cancelled need not wait for what will not be."""
-    task = asyncio.create_task(loop(values))
-    try:
-        await asyncio.wait((task,))
-    finally:
-        await leave((task,))
-    return task.result()
 
 
 async def run_rows(

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from flowchain.engine.awaiting import compile_awaiting, run_row, run_rows
+from flowchain.engine.awaiting import compile_awaiting, run_rows
 from flowchain.engine.choosing import Choice, choice_key
 from flowchain.engine.cleaning import clean
 from flowchain.engine.columns import FailedRow, compile_loop, run_columns
@@ -96,7 +96,7 @@ class Executor:
     async def arun(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row on the running event loop."""
         if self._awaiting is not None and _is_unwatched(settings):
-            return await run_row(self._awaiting, self._bound(given, settings))
+            return await self._awaiting(self._bound(given, settings))
         run = self._drive_async([self._bound(given, settings)], settings, 1)
         found = [row async for row in run if isinstance(row, Row)]
         return _value(found[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_rows_come_to_what_the_core_makes_of_them(
     assert [told(one) for one in chain.batch(rows, on_error="keep")] == quick
 
 
-def test_a_line_of_awaits_takes_one_task_a_row_and_a_lattice_as_many_as_it_is_wide() -> None:
+def test_a_line_of_awaits_takes_no_task_and_a_lattice_as_many_as_it_is_wide() -> None:
     def tasks(output: Any, **inputs: Any) -> int:
         made = 0
 
@@ -101,11 +102,30 @@ def test_a_line_of_awaits_takes_one_task_a_row_and_a_lattice_as_many_as_it_is_wi
     line: Any = fc.Input("x", int)
     for _ in range(20):
         line = both(x=line, y=1)
-    assert tasks(line, x=0) == 1
+    assert tasks(line, x=0) == 0
     row: list[Any] = [fc.Input("x", int)] * 4
     for _ in range(10):
         row = [both(x=row[place], y=row[(place + 1) % 4]) for place in range(4)]
-    assert tasks(total(xs=row), x=1) <= 1 + 10 * 4 // 2
+    assert tasks(total(xs=row), x=1) <= 10 * 4 // 2
+
+
+def test_a_row_is_awaited_in_its_callers_task() -> None:
+    """What a function finds there, and leaves there, is the caller's: its scopes, its context's variables."""
+    seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nobody")
+
+    @fc.node
+    async def meet(name: str) -> bool:
+        seen.set(name)
+        await asyncio.sleep(0)
+        return asyncio.current_task() is caller
+
+    async def run() -> tuple[bool, str]:
+        nonlocal caller
+        caller = asyncio.current_task()
+        return await fc.Chain(meet(name=fc.Input("name", str))).arun(name="Ada"), seen.get()
+
+    caller: asyncio.Task[Any] | None = None
+    assert asyncio.run(run()) == (True, "Ada")
 
 
 def test_nobody_waits_for_a_level_to_be_done() -> None:
