@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -24,21 +25,54 @@ from flowchain.errors import NodeError
 from flowchain.protocols import Model
 
 
+class _Post:
+    """Wakes the inboxes of one event loop, many at a time.
+
+    A batch may answer a thousand runs of a loop. To wake a loop writes to a socket, which lets other threads have the
+    interpreter: done a thousand times, a model's thread would wait a thousand times for its turn.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)  # the loop is the key under which this is found
+        self._woken: deque[asyncio.Event] = deque()
+        self._is_on_its_way = False
+
+    def wake(self, event: asyncio.Event) -> None:
+        """Called from any thread."""
+        self._woken.append(event)
+        loop = self._loop()
+        if loop is not None and not self._is_on_its_way:
+            self._is_on_its_way = True
+            try:
+                loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                pass  # the loop has closed: the runs are over, and nobody waits for this any more
+
+    def _deliver(self) -> None:
+        self._is_on_its_way = False  # first of all: what is put from now on may find the deque empty
+        while self._woken:
+            self._woken.popleft().set()
+
+
+_posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
+
+
 class _Inbox:
     """What came in, from any thread, and a way to wait for more."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        post = _posts.get(loop)
+        if post is None:
+            post = _posts[loop] = _Post(loop)
+        self._post = post
         self._found: deque[Done | Piece | tuple[Task, Any, Exception | None]] = deque()
         self._event = asyncio.Event()
 
     def put(self, found: Done | Piece) -> None:
         """Called by hosts' threads."""
         self._found.append(found)
-        try:
-            self._loop.call_soon_threadsafe(self._event.set)
-        except RuntimeError:
-            pass  # the loop has closed: the run is over, and nobody waits for this any more
+        self._post.wake(self._event)
 
     def put_awaited(self, task: Task, value: Any, error: Exception | None) -> None:
         self._found.append((task, value, error))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
+from flowchain.engine.drawing import new_run_id
 from flowchain.engine.failure import CAUGHT, told
 from flowchain.engine.plan import Plan
 from flowchain.events import NodeFinished, RowFinished, RunFinished, RunStarted
-
-# Run ids are unique without asking the system for random bytes at every run of a few microseconds.
-_PROCESS = secrets.token_hex(6)
-_runs = itertools.count()
 
 ListeningLoop = Callable[[list[Any], tuple[Callable[[Any], None], ...]], Any]
 
@@ -35,7 +30,7 @@ def compile_listening_loop(plan: Plan) -> ListeningLoop:
                 observer(event)
 
         tell = observers[0] if len(observers) == 1 else emit
-        run_id, clock, item = f"{_PROCESS}{next(_runs):x}", time.perf_counter, (0,)
+        run_id, clock, item = new_run_id(), time.perf_counter, (0,)
         values: list[Any] = [None] * plan.slot_count
         for slot, value in zip(given, inputs, strict=True):
             values[slot] = value

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from flowchain.engine.calling import Deliver, Done, Job, Piece
 from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
+from flowchain.engine.drawing import new_run_id, new_seed
 from flowchain.engine.effects import Ended, Wait, Work
 from flowchain.engine.empty_replies import asked_again, is_refused, refusal
 from flowchain.engine.frames import Frame, Pending, Task
@@ -73,7 +73,7 @@ class Session:
     ) -> None:
         self.settings = settings
         self.world = world
-        self.run = secrets.token_hex(8)
+        self.run = new_run_id()
         self.seed = _seed_of(settings)
         self._models = models
         self._lines = lines
@@ -386,4 +386,4 @@ def _seed_of(settings: Settings) -> int:
     if settings.seed is not None:
         return settings.seed
     # What was sampled must be found again by the same call; a seed that is drawn would ask for other work each time.
-    return 0 if settings.store is not None else secrets.randbits(32)
+    return 0 if settings.store is not None else new_seed()

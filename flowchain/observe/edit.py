@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from flowchain.engine.drawing import new_seed
 from flowchain.engine.edited import dependents, edited
 from flowchain.engine.executor import Executor
 from flowchain.engine.settings import Settings
@@ -33,7 +33,7 @@ def traced(chain: str, executor: Executor, given: Mapping[str, Any], settings: S
         showing: puts the chain's own observers and notes around a run.
     """
     if settings.seed is None and settings.store is None:
-        settings = settings.changed({"seed": secrets.randbits(32)})
+        settings = settings.changed({"seed": new_seed()})
     return _Tracing(chain, executor, settings, showing, {}).run(executor, given, settings)
 
 

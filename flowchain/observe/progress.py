@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TextIO
 
 from flowchain.engine.settings import Settings
 from flowchain.events import ReplyReceived, RequestSent, RowFinished, RunStarted
@@ -16,8 +17,13 @@ _MOMENT_S = 1.0
 
 def watching(settings: Settings) -> AbstractContextManager[Settings]:
     """Give settings whose observers include a progress display, where one is wanted and can be seen."""
-    is_wanted = settings.progress if settings.progress is not None else sys.stderr.isatty()
+    is_wanted = settings.progress if settings.progress is not None else _is_at_terminal(sys.stderr)
     return _displaying(settings) if is_wanted else nullcontext(settings)
+
+
+@functools.lru_cache(maxsize=1)  # asked of the system once, and not by every run
+def _is_at_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
 
 
 @contextmanager
