@@ -118,9 +118,11 @@ class Core:
             self._end(frame)
 
     def close(self) -> None:
-        """End all rows."""
+        """End all rows, and the core with them."""
         for index in list(self._rows):
             self.drop(index)
+        # These know who knows the core: a run would be kept until somebody looks for cycles, which takes its time.
+        del self._start_program, self._on_step, self._before_step, self._on_loop
 
     # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from flowchain.retry import is_transient
 
 PATIENCE_S = 0.4  # how long a run that was left waits for what can't be stopped at once; whoever left it waits, too
 _INSTANT_S = 0.005
+_MOST_ARRIVING = 32  # a turn that starts thousands of runs lasts longer than many calls would
 
 _batch_numbers = itertools.count()
 
@@ -118,12 +119,15 @@ class Host:
             self._changed.notify_all()
 
     def submit_with_turn(self, jobs: Sequence[Job]) -> None:
-        """Put requests in line together with all others of the running loop's present turn, at its end."""
+        """Put requests in line together with others of the running loop's turn: at its end, or once they are many."""
         loop = asyncio.get_running_loop()
         if loop not in self._arriving:
             self._arriving[loop] = []
             loop.call_soon(lambda: self.submit(self._arriving.pop(loop)))
         self._arriving[loop] += jobs
+        if len(self._arriving[loop]) >= _MOST_ARRIVING:
+            arrived, self._arriving[loop] = self._arriving[loop], []
+            self.submit(arrived)
 
     def hold(self, seconds: float) -> None:
         """Begin no call for so long, whoever waits: the model asked for it."""

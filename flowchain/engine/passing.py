@@ -9,7 +9,7 @@ has come. Pieces put together are the value. Nothing of this is done where nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flowchain.engine.frames import EMPTY, Frame, Lost, Text
@@ -18,8 +18,6 @@ from flowchain.nodes.ref import Ref
 from flowchain.nodes.tasks import Chat, Generate
 from flowchain.nodes.template import Hole, parse, put
 from flowchain.nodes.text import Join, PromptTemplate
-
-Tell = Callable[[Frame, Step, int, str], None]
 
 
 class _Place(NamedTuple):
@@ -30,14 +28,13 @@ class _Place(NamedTuple):
 
 
 class Passing:
-    """Passes pieces on from step to step; ``tell`` hears of each: frame, step, the number of the request, text."""
+    """Passes pieces on from step to step."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self) -> None:
         self._layouts: dict[Step, tuple[str | _Place, ...] | None] = {}
 
-    def piece(self, frame: Frame, step: Step, number: int, piece: str) -> None:
-        """Take a piece of a reply, and tell what it adds to the texts that read it."""
+    def piece(self, frame: Frame, step: Step, number: int, piece: str) -> Iterator[tuple[Step, str]]:
+        """Take a piece of the reply to a request, and give what it adds to the texts of steps that read it."""
         if not _is_its_reply(step):
             return
         found: list[tuple[Step, str]] = [(step, piece)]
@@ -53,17 +50,17 @@ class Passing:
                 if layout is not None:
                     added = _advance(frame, reader, layout)
                     if added:
-                        self._tell(frame, reader, number, added)
+                        yield reader, added
                         found.append((reader, added))
 
-    def finish(self, frame: Frame, step: Step, value: Any) -> None:
-        """Tell the end of a text that is whole now."""
+    def finish(self, frame: Frame, step: Step, value: Any) -> Iterator[tuple[int, str]]:
+        """Give the end of a text that is whole now, if there is more to tell, with the number of the latest request."""
         text = frame.passing.pop(step.slot, None) if frame.passing else None
         if text is not None and self._layout(step) is not None and isinstance(value, str):
             told = "".join(text.pieces)
             # A model may have told other pieces than it replied; then the value alone is right.
             if len(value) > len(told) and value.startswith(told):
-                self._tell(frame, step, text.number, value[len(told) :])
+                yield text.number, value[len(told) :]
 
     def restart(self, frame: Frame, step: Step) -> None:
         """Forget what was told of a reply that is asked for again, and of the texts that read it."""

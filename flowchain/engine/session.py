@@ -82,7 +82,7 @@ class Session:
         self.limit_s = settings.request_timeout
         self.deadline = None if settings.timeout is None else world.now() + settings.timeout
         self._observers = settings.observers
-        self._passing = Passing(self._tell_piece)
+        self._passing = Passing()
         on_step, on_loop = (self._tell_step, self._tell_loop) if self._observers else (None, None)
         before_step = None if self.deadline is None else self.check_time
         self.core = Core(plan, self._start_program, on_step, before_step, on_loop)
@@ -342,7 +342,8 @@ class Session:
         key = (id(frame), step.slot)
         if is_end:
             if frame.passing is not None:
-                self._passing.finish(frame, step, value)
+                for number, rest in self._passing.finish(frame, step, value):
+                    self._tell_piece(frame, step, number, rest)
             seconds = now - self._started.pop(key, now)
             self.emit(NodeFinished(self.run, now, step.name, frame.path, seconds, value, error))
             if step.reads and error is None and (separator := leaves_out(step.node)):
@@ -376,7 +377,8 @@ class Session:
     def _tell_text(self, pending: Pending, piece: str) -> None:
         frame, step = pending.task.frame, pending.task.step
         self._tell_piece(frame, step, pending.number, piece)
-        self._passing.piece(frame, step, pending.number, piece)
+        for reader, added in self._passing.piece(frame, step, pending.number, piece):
+            self._tell_piece(frame, reader, pending.number, added)
 
     def _tell_piece(self, frame: Frame, step: Step, number: int, piece: str) -> None:
         self.emit(TextPiece(self.run, self.world.now(), step.name, frame.path, number, piece))

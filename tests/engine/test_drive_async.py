@@ -203,6 +203,49 @@ def test_runs_that_start_in_one_turn_of_a_loop_are_one_batch() -> None:
     assert len(model.batches) == 1
 
 
+def test_a_turn_that_starts_very_many_runs_does_not_keep_the_model_waiting_for_its_end() -> None:
+    model = FakeModel()
+    has_begun = threading.Event()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=FakeModel(fails=lambda request: has_begun.set())))
+
+    @fc.node
+    def held(text: str) -> str:
+        assert has_begun.wait(60)  # the loop stands still: its turn does not end
+        return text
+
+    last = fc.Chain(fc.Summarize(text=held(text=TEXT), model=model))
+
+    async def main() -> list[str]:
+        runs = [chain.arun(text=f"text {number}") for number in range(40)]
+        return await asyncio.gather(*runs, last.arun(text="last"))
+
+    assert asyncio.run(main())[-1] == "last"
+
+
+def test_a_batch_wakes_its_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waking writes to a socket and lets other threads have the interpreter."""
+    woken = 0
+    model = FakeModel()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def counting(*given: Any, **settings: Any) -> Any:
+            nonlocal woken
+            woken += 1
+            return wake(*given, **settings)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counting)
+        return await asyncio.gather(*[chain.arun(text=f"text {number}") for number in range(20)])
+
+    assert len(asyncio.run(main())) == 20
+    # Outcomes that come while a waking is being served take one more.
+    assert len(model.batches) == 1
+    assert woken < 10
+
+
 def test_a_run_that_is_left_in_the_turn_in_which_it_asked_costs_no_call() -> None:
     model = FakeModel()
     chain = fc.Chain(fc.Summarize(text=TEXT, model=model))

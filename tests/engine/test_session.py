@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 import random
 from collections import Counter
@@ -194,3 +196,27 @@ def test_a_model_that_hangs_for_all_is_given_up_without_asking_one_by_one() -> N
     found = list(SimulatedWorld(seconds=seconds).batch(summary_by(FakeModel()), rows_of(128), settings))
     assert all(isinstance(value, fc.Failure) for value in found)
     assert calls <= 1 + 1 + 7 + 1  # begun, failed, searched by halves, and what was set aside
+
+
+@pytest.mark.parametrize("how", ["run", "arun", "batch", "stream"])
+def test_a_run_leaves_nothing_that_only_a_search_for_cycles_finds(how: str) -> None:
+    chain = fc.Chain(fc.Generate(prompt=fc.Input("text", str), max_tokens=8, model=FakeModel()))
+    work: Any = {
+        "run": lambda: chain.run(text="a"),
+        "arun": lambda: asyncio.run(chain.arun(text="a")),
+        "batch": lambda: chain.batch([{"text": "a"}, {"text": "b"}]),
+        "stream": lambda: list(chain.stream(text="a")),
+    }[how]
+    work()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        work()
+        gc.collect()
+        found = [type(thing).__name__ for thing in gc.garbage if type(thing).__module__.startswith("flowchain.")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert found == []
