@@ -29,7 +29,7 @@ TWEETS = {
 def build(model: str) -> fc.Chain[str]:
     """Declare the chain: two examples, and a topic to write about."""
     shown = [f"topic: {topic}\ntweet: {TWEETS[topic]}" for topic in ("rain", "trains")]
-    query = fc.PromptTemplate("topic: {topic}\ntweet:", values={"topic": fc.Input("topic", str)})
+    query = fc.PromptTemplate("topic: {topic}\ntweet:", values={"topic": fc.Input("topic", str, max_tokens=20)})
     return fc.Chain(fc.FewShot(examples=shown, query=query, separator="###", max_tokens=60, model=model, name="tweet"))
 
 

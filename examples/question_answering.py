@@ -30,7 +30,8 @@ TEXT = written(YEARS)
 
 def build(model: str) -> fc.Chain[fc.AnswerSpan]:
     """Declare the chain: one text, one question."""
-    return fc.Chain(fc.Answer(question=fc.Input("question", str), context=fc.Input("text", str), model=model))
+    question = fc.Input("question", str, max_tokens=60)
+    return fc.Chain(fc.Answer(question=question, context=fc.Input("text", str), model=model))
 
 
 def teach() -> Path:

@@ -20,7 +20,7 @@ REVIEWS = ("What a lovely film!", "The food was awful and the waiter was rude.",
 
 def build(model: str) -> fc.Chain[list[fc.Classification]]:
     """Declare the chain: every review is classified, all of them in one batch."""
-    reviews = fc.Input("reviews", list[str])
+    reviews = fc.Input("reviews", list[str], max_tokens=400)
     return fc.Chain(fc.Each(reviews, lambda review: fc.Classify(text=review, model=model)))
 
 

@@ -31,9 +31,9 @@ def closeness(vectors: list[list[float]], question: list[float]) -> list[float]:
 
 def build(model: str) -> fc.Chain[list[float]]:
     """Declare the chain: notes and question are embedded in one batch."""
-    notes = fc.Input("notes", list[str])
+    notes = fc.Input("notes", list[str], max_tokens=100)
     vectors = fc.Each(notes, lambda note: fc.Embed(text=note, model=model))
-    question = fc.Embed(text=fc.Input("question", str), model=model, name="question_vector")
+    question = fc.Embed(text=fc.Input("question", str, max_tokens=100), model=model, name="question_vector")
     return fc.Chain(closeness(vectors=vectors, question=question))
 
 

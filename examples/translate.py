@@ -25,7 +25,7 @@ SENTENCES = {
 
 def build(model: str) -> fc.Chain[list[str]]:
     """Declare the chain; languages are written as the model's own codes."""
-    sentences = fc.Input("sentences", list[str])
+    sentences = fc.Input("sentences", list[str], max_tokens=200)
     translated = fc.Each(sentences, lambda text: fc.Translate(text=text, source="en", target="de", model=model))
     return fc.Chain(translated)
 

@@ -22,7 +22,7 @@ LABELS = ("travel", "cooking", "dancing")
 
 def build(model: str) -> fc.Chain[fc.Classification]:
     """Declare the chain: one text, three labels."""
-    return fc.Chain(fc.Classify(text=fc.Input("text", str), labels=LABELS, model=model))
+    return fc.Chain(fc.Classify(text=fc.Input("text", str, max_tokens=400), labels=LABELS, model=model))
 
 
 def teach() -> Path:
