@@ -57,9 +57,8 @@ def find(journal: Journal, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], l
 
 def checked(row: tuple[Any, ...]) -> Entry | None:
     """Turn a row, its digest last, into an entry; None where the digest does not fit."""
-    *parts, digest = row
-    entry = Entry(*parts)
-    return entry if _digest(*parts[1:]) == digest else None
+    _, key, kind, model, schema, asked, value, digest = row
+    return Entry._make(row[:-1]) if _digest(key, kind, model, schema, asked, value) == digest else None
 
 
 def insertion(rows: Sequence[tuple[Address, str, bytes]], now: float) -> list[Statement]:
@@ -139,7 +138,18 @@ def lengthened(journal: Journal, value: Any) -> Any:
 
 def _digest(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
     try:
-        head = f"{kind}\0{model}\0{schema}".encode()
-        return sha256(b"%d %d %b%b%b%b" % (len(head), len(asked), key, head, asked, value)).digest()
+        head = _heads.get((kind, model, schema)) or _head(kind, model, schema)
+        return sha256(b"".join((b"%d %d " % (len(head), len(asked)), key, head, asked, value))).digest()
     except (TypeError, AttributeError, UnicodeError):
         return b""  # a damaged row may hold other types than were written; this fits no digest
+
+
+_heads: dict[tuple[str, str, str], bytes] = {}
+_MOST_HEADS = 256
+
+
+def _head(kind: str, model: str, schema: str) -> bytes:
+    if len(_heads) >= _MOST_HEADS:
+        _heads.clear()
+    head = _heads[kind, model, schema] = f"{kind}\0{model}\0{schema}".encode()
+    return head

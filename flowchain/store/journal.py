@@ -139,23 +139,30 @@ class Journal:
 
         This is where replies are recorded, one by one perhaps: each call saved here is 1 % of raw SQLite's cost.
         """
+        rows = sum([len(parameters) for _, parameters in statements])
         with self._held.lock:
             try:
-                connection = self._begin()
+                connection = self._locked()
                 try:
-                    for statement, parameters in statements:
-                        if len(parameters) == 1:
-                            connection.execute(statement, parameters[0])
-                        else:
+                    if rows == 1 and len(statements) == 1:
+                        # One execution is a transaction by itself: two statements less.
+                        connection.execute(statements[0][0], statements[0][1][0])
+                    else:
+                        connection.execute("BEGIN IMMEDIATE")
+                        for statement, parameters in statements:
                             connection.executemany(statement, parameters)
-                except BaseException as exc:
-                    self._end(exc)
+                        connection.execute("COMMIT")
+                    self._count(connection, rows)
+                except sqlite3.Error as exc:
+                    raise self._failed(connection, exc) from exc
+                except BaseException:
+                    self._roll_back(connection)
                     raise
-                self._end(None)
             finally:
                 self._release()
 
-    def _begin(self) -> sqlite3.Connection:
+    def _locked(self) -> sqlite3.Connection:
+        """Take the store's lock for a transaction; StoreError where there is to be none."""
         if self.is_read_only:
             raise StoreError(f"{self.name} is open for reading only", fix="Open it without read_only=True.")
         if self._broken is not None:
@@ -165,9 +172,16 @@ class Journal:
                 wanted="a store that can be written",
                 fix="Remove the cause, then start the run again: what is saved is read, not repeated.",
             )
-        connection = self._connected()
+        connection = self._held.connection or self._connected()
         try:
             self._take_lock()
+        except sqlite3.Error as exc:
+            raise self._failed(connection, exc) from exc
+        return connection
+
+    def _begin(self) -> sqlite3.Connection:
+        connection = self._locked()
+        try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as exc:
             raise self._failed(connection, exc) from exc
@@ -180,16 +194,20 @@ class Journal:
         if exc is None:
             try:
                 connection.execute("COMMIT")
-                # Each changed row touches a leaf of the table and one of the index by key, at worst.
-                self._unchecked_bytes += PAGE_BYTES * (2 * (connection.total_changes - self._changes) + 1)
-                if self._unchecked_bytes > _CHECKPOINT_BYTES:
-                    self._checkpoint(connection)
+                self._count(connection, connection.total_changes - self._changes)
             except sqlite3.Error as error:
                 exc = error
         if isinstance(exc, sqlite3.Error):
             raise self._failed(connection, exc) from exc
         if exc is not None:
             self._roll_back(connection)
+
+    def _count(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Fold the log into the file once it may have grown enough."""
+        # Each changed row touches a leaf of the table and one of the index by key, at worst.
+        self._unchecked_bytes += PAGE_BYTES * (2 * rows + 1)
+        if self._unchecked_bytes > _CHECKPOINT_BYTES:
+            self._checkpoint(connection)
 
     def _failed(self, connection: sqlite3.Connection, exc: sqlite3.Error) -> StoreError:
         self._roll_back(connection)

@@ -72,7 +72,7 @@ def address_of(asked: Asked) -> Address:
     """
     request = asked.request
     kind = type(request)
-    head, model = _head(kind, asked.fingerprint)
+    head, model = _heads.get((kind, asked.fingerprint)) or _head(kind, asked.fingerprint)
     return _address(head, kind.task, model, _fields_of(request, kind.__name__))
 
 
@@ -88,13 +88,23 @@ def json_of(value: object, where: str) -> bytes:
 def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, model: str, where: str) -> Address:
     """Give the address of work that is no request: ``head`` says what it is, ``parts`` what it was given."""
     values = {name: encoded(parts[name], f"{where}.{name}") for name in sorted(parts)}
-    return _address(_write([_FORMAT, *head]).encode("utf-8", "surrogatepass"), kind, model, values)
+    return _address(_hash([_FORMAT, *head]), kind, model, values)
 
 
-def _address(head: bytes, kind: str, model: str, values: dict[str, Any]) -> Address:
-    text = _written(values, kind)
-    key = blake2b(b"%b\0%b" % (head, text), digest_size=KEY_BYTES, person=_PERSON).digest()
-    return Address(key, kind, model, values, text)
+def _hash(head: list[object]) -> blake2b:
+    """Begin a key: what many pieces of work have in common is hashed once."""
+    text = _write(head).encode("utf-8", "surrogatepass")
+    return blake2b(text + b"\0", digest_size=KEY_BYTES, person=_PERSON)
+
+
+def _address(head: blake2b, kind: str, model: str, values: dict[str, Any]) -> Address:
+    try:
+        text = to_json(values)
+    except (RecursionError, ValueError):
+        text = _written(values, kind)
+    digest = head.copy()
+    digest.update(text)
+    return Address(digest.digest(), kind, model, values, text)
 
 
 def _written(value: object, where: str) -> bytes:
@@ -114,14 +124,11 @@ def _written(value: object, where: str) -> bytes:
         ) from exc
 
 
-_heads: dict[tuple[type[Any], str], tuple[bytes, str]] = {}
+_heads: dict[tuple[type[Any], str], tuple[blake2b, str]] = {}
 _MOST_HEADS = 256
 
 
-def _head(kind: type[Any], fingerprint: str) -> tuple[bytes, str]:
-    known = _heads.get((kind, fingerprint))
-    if known is not None:
-        return known
+def _head(kind: type[Any], fingerprint: str) -> tuple[blake2b, str]:
     if len(_heads) >= _MOST_HEADS:
         _heads.clear()
     model = redacted(fingerprint)
@@ -129,7 +136,7 @@ def _head(kind: type[Any], fingerprint: str) -> tuple[bytes, str]:
     parts = [_FORMAT, kind.task, _class_name(kind), getattr(kind, "version", 1), model]
     # The model is also shown to people, in a column of text, which has no room for lone surrogates.
     shown_model = model.encode("utf-8", "backslashreplace").decode("utf-8")
-    head = _heads[kind, fingerprint] = _write(parts).encode("utf-8", "surrogatepass"), shown_model
+    head = _heads[kind, fingerprint] = _hash(parts), shown_model
     return head
 
 
@@ -231,8 +238,9 @@ def _excerpt(value: Excerpt) -> Any:
 
 
 def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
-    skipped = "seed" if type(value) is Sampling and value.temperature == 0 else None
-    getter, plan = _plan(type(value))
+    kind = type(value)
+    getter, plan, may_have_extra = _plans.get(kind) or _planned(kind)
+    skipped = "seed" if kind is Sampling and value.temperature == 0 else None
     found: dict[str, Any] = {}
     for (name, default, default_encoded, is_float), item in zip(plan, getter(value), strict=True):
         if item is default or name == skipped:
@@ -246,8 +254,7 @@ def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
         # Compared as encoded: a greedy sampling with a seed is the default one.
         if default is MISSING or not _is_same(item, default_encoded):
             found[name] = item
-    extra = getattr(value, "__pydantic_extra__", None)
-    if extra:
+    if may_have_extra and (extra := value.__pydantic_extra__):
         found["$extra"] = _encoded(dict(sorted(extra.items())), where)
     return found
 
@@ -261,16 +268,10 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is not dict or all(_is_same(one[name], other[name]) for name in one)
 
 
-_Plan = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object, Any, bool], ...]]
+_Plan = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object, Any, bool], ...], bool]
+"""How to get all fields at once; their names, defaults (MISSING: none), the same encoded, and "is it a float"; and
+whether there may be fields beside them."""
 _plans: dict[type[Any], _Plan] = {}
-
-
-def _plan(kind: type[Any]) -> _Plan:
-    """How to get all fields at once; their names, defaults (MISSING: none), the same encoded, and "is it a float"."""
-    plan = _plans.get(kind)
-    if plan is None:
-        plan = _plans[kind] = _planned(kind)
-    return plan
 
 
 def _planned(kind: type[Any]) -> _Plan:
@@ -289,7 +290,8 @@ def _planned(kind: type[Any]) -> _Plan:
     names = [name for name, _ in found]
     getter = attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
     plan = [(name, default, _encoded_default(default), hints.get(name) is float) for name, default in found]
-    return getter, tuple(plan)
+    known = _plans[kind] = getter, tuple(plan), issubclass(kind, BaseModel)
+    return known
 
 
 def _encoded_default(default: object) -> Any:

@@ -27,13 +27,13 @@ class Ledger:
         self._claims = claims
         self._clock = clock
         # What runs used and is not noted yet: it would cost a third page in every commit, for people's sake alone.
-        self._read_by: dict[int, set[int]] = {}
+        self._read_by: dict[int, list[int]] = {}
         self._saved_by: dict[int, list[bytes]] = {}
         self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
 
     def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
         """See `Store.recall`."""
-        addresses = [self.address(one) for one in asked]
+        addresses = [address_of(one) for one in asked]
         replies = self._read(addresses, reply.read, run)
         given: list[Reply | None] = []
         for one, address in zip(asked, addresses, strict=True):
@@ -100,14 +100,16 @@ class Ledger:
     def _read(self, addresses: Sequence[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
         found, damaged = entries.find(self._journal, [address.key for address in addresses])
         values: dict[bytes, T] = {}
-        for key, entry in found.items():
+        numbers: list[int] = []
+        for key, (number, _, _, _, schema, _, value) in found.items():
             try:
-                values[key] = read(entry.schema, entry.value)
+                values[key] = read(schema, value)
             except ValueError:
-                damaged.append(entry.seq)
+                damaged.append(number)
             else:
-                if run is not None:
-                    self._read_by.setdefault(run, set()).add(entry.seq)
+                numbers.append(number)
+        if run is not None:
+            self._read_by.setdefault(run, []).extend(numbers)
         if damaged:
             self._drop(damaged)
         return values

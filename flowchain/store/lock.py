@@ -64,9 +64,11 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
+
     def _take(descriptor: int) -> bool:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, _AT_ONCE)
         except BlockingIOError:
             return False
         return True

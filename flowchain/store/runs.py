@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _MESSAGE_CHARACTERS = 4 * 1024
 _TRACEBACK_CHARACTERS = 64 * 1024
-_VALUE_CHARACTERS = 64 * 1024
+_VALUE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class OpenRun:
         """What `Store.run`, the command line and `Store.resume` know it by."""
         self._failed: BaseException | None = None
         self._rows = self._failures = 0
-        self._value: str | None = None
+        self._value: bytes | None = None
         self._values = blake2b(digest_size=16)
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
@@ -108,9 +108,8 @@ class OpenRun:
                 self.fail(error, item=number)
             return
         text = _value_json(value)
-        self._value = text if len(text) <= _VALUE_CHARACTERS else json.dumps(shown(value))
-        self._values.update(b"%d:%d:" % (number, len(text)))
-        self._values.update(text.encode("utf-8", "surrogatepass"))
+        self._value = text if len(text) <= _VALUE_BYTES else to_json(shown(value))
+        self._values.update(b"%d:%d:%b" % (number, len(text), text))
 
     def fail(self, error: BaseException, *, node: str | None = None, item: int | None = None) -> None:
         """Keep an error: its type, message (4 KB) and traceback (64 KB), secrets replaced. It is never a reply.
@@ -156,7 +155,8 @@ class OpenRun:
         if value is None and self._rows > 1:
             counts = {"rows": self._rows, "failed": self._failures, "digest": self._values.hexdigest()}
             value = json.dumps(counts)
-        value = self._value if value is None else value
+        if value is None and self._value is not None:
+            value = self._value.decode("utf-8", "surrogatepass")
         with self._store._journal.write() as connection:
             for statement, parameters in self._store._ledger.usage(self._number):
                 connection.executemany(statement, parameters)
@@ -235,11 +235,11 @@ def open_run(
     return OpenRun(store, number, run_id)
 
 
-def _value_json(value: Any) -> str:
+def _value_json(value: Any) -> bytes:
     try:
-        return to_json(value, inf_nan_mode="constants", serialize_unknown=True).decode()
+        return to_json(value, inf_nan_mode="constants", serialize_unknown=True)
     except (PydanticSerializationError, RecursionError):
-        return json.dumps(shown(value))  # for people only; a value that JSON can't hold is no error
+        return json.dumps(shown(value)).encode()  # for people only; a value that JSON can't hold is no error
 
 
 def _check_same(
