@@ -42,7 +42,17 @@ def redacted(text: str) -> str:
     >>> redacted("https://me:pass@host/v1")
     'https:[secret]host/v1'
     """
-    # What a secret must hold is looked for first: some thirty times faster than the pattern.
+    if not may_hold_secret(text):
+        return text
+    return _SECRET.sub("[secret]", text)
+
+
+def may_hold_secret(text: str) -> bool:
+    """Look for what every secret holds, letters of ASCII alone: some thirty times faster than the pattern.
+
+    >>> may_hold_secret("The price is 3."), may_hold_secret("me@host")
+    (False, True)
+    """
     lowered = text.lower()
     is_key_possible = ("-" in lowered or "_" in lowered) and (
         "sk-" in lowered
@@ -52,9 +62,7 @@ def redacted(text: str) -> str:
         or "ghp" in lowered
         or "xox" in lowered
     )
-    if not is_key_possible and "@" not in lowered and "bearer" not in lowered:
-        return text
-    return _SECRET.sub("[secret]", text)
+    return is_key_possible or "@" in lowered or "bearer" in lowered
 
 
 def escape(text: str) -> str:

@@ -91,8 +91,16 @@ def written(text: str, read: str) -> Excerpt:
     """
     if isinstance(text, Excerpt):
         return text  # a stand-in for a reply that knows where it stands
+    own = Written(text, _sources(pieces_of(read)))
+    return Excerpt(text, (Piece(0, own, 0, len(text)),) if text else ())
+
+
+def _sources(pieces: tuple[Piece, ...]) -> list[Piece]:
+    """What pieces were made from: each place once, neighbours as one."""
+    if len(pieces) == 1 and not isinstance(pieces[0].origin, Written):  # one document, nearly always
+        return [Piece(0, *pieces[0][1:])]
     spans: dict[tuple[int, int], Piece] = {}
-    for piece in pieces_of(read):
+    for piece in pieces:
         for source in sources_of(piece.origin) or (piece,):
             spans.setdefault((id(source.origin), source.start), source)
     merged: list[Piece] = []
@@ -102,8 +110,7 @@ def written(text: str, read: str) -> Excerpt:
             merged[-1] = Piece(0, last.origin, last.start, source.end)
         else:
             merged.append(Piece(0, source.origin, source.start, source.end))
-    own = Written(text, merged)
-    return Excerpt(text, (Piece(0, own, 0, len(text)),) if text else ())
+    return merged
 
 
 def sources_of(origin: str) -> tuple[Piece, ...]:

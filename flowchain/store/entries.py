@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from flowchain.errors import redacted
+from flowchain.errors import may_hold_secret, redacted
 from flowchain.store.journal import Journal, Statement
 from flowchain.store.key import Address
 
@@ -90,6 +90,8 @@ def asked_of(address: Address, texts: dict[bytes, bytes]) -> bytes:
     """Write what was asked for the file; long texts go into ``texts`` and leave a reference."""
     text = address.asked_json
     if len(text) <= _LONG_CHARACTERS:
+        if not may_hold_secret(text.decode("latin-1")):  # which keeps ASCII where it is, and is read far faster
+            return text
         plain = text.decode("utf-8", "surrogatepass")
         if redacted(plain) is plain:
             return text

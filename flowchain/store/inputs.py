@@ -62,8 +62,7 @@ def _digest(value: object, name: str) -> str:
     digest = blake2b(digest_size=16)
     for item in value if isinstance(value, (list, tuple)) else (value,):
         text = json_of(item, name)
-        digest.update(b"%d:" % len(text))
-        digest.update(text)
+        digest.update(b"%d:%b" % (len(text), text))
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ are different prompts. A plain text is one piece, as `excerpt.pieces_of` says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -91,7 +91,7 @@ def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, 
     return _address(_hash([_FORMAT, *head]), kind, model, values)
 
 
-def _hash(head: list[object]) -> blake2b:
+def _hash(head: Sequence[object]) -> blake2b:
     """Begin a key: what many pieces of work have in common is hashed once."""
     text = _write(head).encode("utf-8", "surrogatepass")
     return blake2b(text + b"\0", digest_size=KEY_BYTES, person=_PERSON)
@@ -195,7 +195,12 @@ def _encoded(value: Any, where: _Place) -> Any:
         return [_encoded(item, (where, "[", index)) for index, item in enumerate(value)]
     if kind is dict:
         # In their order: a function may well read them in it.
-        return {"$map": [[_encoded(k, where), _encoded(v, (where, "[", k))] for k, v in value.items()]}
+        return {
+            "$map": [
+                [k if type(k) is str else _encoded(k, where), v if type(v) is str else _encoded(v, (where, "[", k))]
+                for k, v in value.items()
+            ]
+        }
     if isinstance(value, Enum):
         return {"$enum": [_class_name(kind), value.name]}
     if isinstance(value, _SECRETS):
