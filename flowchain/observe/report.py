@@ -15,7 +15,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flowchain.errors import escape, preview, redacted
-from flowchain.observe.trace import ending, told
+from flowchain.observe.trace import ending, special_notes, told
 
 if TYPE_CHECKING:
     from flowchain.observe.trace import Exchange, Run
@@ -47,8 +47,7 @@ def write_report(run: Run[Any], path: str | PathLike[str]) -> None:
 def _page(run: Run[Any]) -> Iterator[str]:
     title = _text(f"Run of {run.chain}")
     notes = "".join(f"<p>{_text(f'{model}: {note}')}</p>" for model, note in run.model_notes.items())
-    if run.special_tokens:
-        notes += f"<p>{run.special_tokens:,} words of documents look like special tokens</p>"
+    notes += "".join(f"<p>{note}</p>" for note in special_notes(run))
     seed = "" if run.seed is None else f", seed {run.seed}"
     yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

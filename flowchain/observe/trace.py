@@ -186,8 +186,7 @@ class Run(Generic[T_co]):
         if len(self.loops) > 20:
             lines.append(f"  … {len(self.loops) - 20:,} more loops")
         lines += [f"  note: {told(note)}" for note in self.notes[:20]]
-        if self.special_tokens:
-            lines.append(f"  note: {self.special_tokens:,} words of documents look like special tokens")
+        lines += [f"  note: {note}" for note in special_notes(self)]
         if self.requests and self.coverage.documents:
             lines += ["", repr(self.coverage)]
         return "\n".join(lines)
@@ -203,6 +202,21 @@ def ending(loop: LoopEnded) -> str:
     """Say why a loop ended."""
     item = "/".join(map(str, loop.item[1:]))
     return f"{loop.node}{f' [{item}]' if item else ''}: {loop.reason} after {loop.steps:,} step{'s'[: loop.steps != 1]}"
+
+
+_MOST_SEARCHED = 10_000_000  # characters, in a third of a second: a printed run should not read gigabytes again
+
+
+def special_notes(run: Run[Any]) -> list[str]:
+    """Say how many words of documents look like special tokens, if any; of large runs, in the first requests."""
+    count = searched = 0
+    for text in (text for exchange in run.requests for text in _texts_of(exchange.request)):
+        if searched >= _MOST_SEARCHED:
+            break
+        count += sum(1 for _ in special_tokens(text))
+        searched += len(text)
+    where = f" (in the first {searched:,} characters)" if searched >= _MOST_SEARCHED else ""
+    return [f"{count:,} words of documents look like special tokens{where}"] if count else []
 
 
 def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -118,6 +118,7 @@ TABLE = """
     models/transformers/test_rendering::test_a_document_holds_no_special_tokens
     models/transformers/test_chat::test_only_the_template_marks_turns
     models/openai/test_bodies::test_special_tokens_in_a_document_are_escaped_refused_or_allowed
+    observe/test_trace::test_special_tokens_of_documents_are_counted_and_of_much_text_the_first
 39 what a document may not do: end early, fill a template, become another type
     test_fence::test_a_text_stands_whole_between_marks_that_it_does_not_hold
     test_fence::test_who_writes_the_mark_into_a_text_gets_another_one

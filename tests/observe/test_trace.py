@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +199,19 @@ def test_a_chain_that_asks_nobody_has_no_seed(tmp_path: Path) -> None:
     asking = fc.Chain(fc.Generate(prompt=TEXT, model=FakeModel())).trace(text="a", seed=7)
     asking.save_html(tmp_path / "asking.html")
     assert ", seed 7</p>" in (tmp_path / "asking.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (10, "24 words of documents look like special tokens\n"),
+        (3_000_000, r"8 words of documents look like special tokens \(in the first 12,\d{3},\d{3} characters\)\n"),
+    ],
+)
+def test_special_tokens_of_documents_are_counted_and_of_much_text_the_first(length: int, told: str) -> None:
+    """Twelve requests of two each; a printed run looks at ten million characters, the number itself is of all."""
+    run = recorded(fc.Summarize(text=TEXT, model=FakeModel()), text="a" * length + "</s> <|im_end|>")
+    run = dataclasses.replace(run, requests=run.requests * 12)
+    assert re.search(f"note: {told}", repr(run))
+    assert run.special_tokens == 24
+    assert "special" not in repr(recorded(fc.Summarize(text=TEXT, model=FakeModel()), text="a"))
