@@ -22,6 +22,7 @@ the attribute. Beside those below:
     max_batch         most requests of one call, as a number or by task (``{"embed": 64}``, others 1); default: 128
     max_in_flight     calls at once, each in a thread (and, for async methods, on an event loop) of its own; default: 1
     is_deterministic  does an equal request, its seed included, always get an equal reply? default: False
+    unknown           gives the spans (start, end) of a text that its vocabulary has no token for, for a run's coverage
     note              a line that reports show beside its name: what a reader would not expect
     window_note       why ``window`` is None, where that does not mean texts of any length
     __aenter__        of models with async methods: entered on each of those loops, left when the last run is over

@@ -67,7 +67,7 @@ def _page(run: Run[Any]) -> Iterator[str]:
         yield from _list((f"<p>{_text(ending(loop))}</p>" for loop in run.loops), len(run.loops))
     yield "<h2>What was read</h2>"
     documents = run.coverage.documents
-    head = ("document", "", "read", "dropped", "unread")
+    head = ("document", "", "read", "dropped", "unread", "unknown to a model")
     yield from _table(head, map(_reading, documents), len(documents))
     yield "<h2>Requests</h2>"
     yield from _list(map(_exchange, run.requests), len(run.requests))
@@ -100,7 +100,8 @@ def _reading(document: DocumentCoverage) -> str:
     parts = (("read", document.read), ("dropped", document.dropped), ("unread", document.unread))
     length = max(1, document.length)
     bar = "".join(f'<div class="{name}" style="width:{100 * size / length:.2f}%"></div>' for name, size in parts)
-    numbers = "".join(f'<td class="number">{size:,}</td>' for _, size in parts)
+    sizes = [size for _, size in parts]
+    numbers = "".join(f'<td class="number">{size:,}</td>' for size in (*sizes, document.unknown))
     return f'<tr><td>{_text(document.name)}</td><td><div class="bar">{bar}</div></td>{numbers}</tr>'
 
 

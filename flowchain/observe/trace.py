@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Generic, TypeVar
@@ -147,7 +147,7 @@ class Run(Generic[T_co]):
         documents = dict(_documents(self.inputs))
         readings = [(exchange.node, _read_by(exchange.request)) for exchange in self.requests]
         drops = [(f"{drop.node}: {drop.reason}", pieces_of(drop.text)) for drop in self.drops]
-        return cover(documents, readings, drops)
+        return cover(documents, readings, drops, _unknown(self.requests))
 
     def save_html(self, path: str | PathLike[str]) -> None:
         """Write the run as one static page: no script, nothing loaded from elsewhere, every text escaped."""
@@ -243,6 +243,21 @@ def _texts_of(request: Request[Any]) -> Iterator[str]:
             text = getattr(text, "content", text)
             if isinstance(text, str):
                 yield text
+
+
+def _unknown(exchanges: Iterable[Exchange]) -> Iterator[Piece]:
+    """What of other texts the models' vocabularies have no token for."""
+    looked: set[tuple[int, int, int, int]] = set()
+    for exchange in exchanges:
+        unknown = getattr(exchange._model, "unknown", None)
+        if unknown is None:
+            continue
+        for piece in _read_by(exchange.request):
+            place = id(exchange._model), id(piece.origin), piece.start, piece.end
+            if place not in looked:
+                looked.add(place)
+                for start, end in unknown(piece.origin[piece.start : piece.end]):
+                    yield Piece(0, piece.origin, piece.start + start, piece.start + end)
 
 
 class Recorder:

@@ -16,7 +16,7 @@ Cost: linear in the number of spans, where these come in order, as splitting giv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from flowchain.errors import escape
@@ -57,6 +57,8 @@ class DocumentCoverage:
     """By reason: what was left out on purpose and read by nobody; a span counts for the first reason given."""
     gaps: tuple[Span, ...]
     """What nobody read and no reason was given for."""
+    unknown_spans: tuple[Span, ...] = ()
+    """Of what was read: where a model's vocabulary has no token, so that it got its unknown token instead."""
 
     @property
     def read(self) -> int:
@@ -72,6 +74,11 @@ class DocumentCoverage:
     def unread(self) -> int:
         """Characters neither read nor declared as dropped."""
         return _length(self.gaps)
+
+    @property
+    def unknown(self) -> int:
+        """Characters that were read, but reached a model as its unknown token."""
+        return _length(self.unknown_spans)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,6 +130,7 @@ def cover(
     documents: Mapping[str, str],
     readings: Iterable[tuple[str, Iterable[Piece]]],
     drops: Iterable[tuple[str, Iterable[Piece]]] = (),
+    unknown: Iterable[Piece] = (),
 ) -> Coverage:
     """Draw up the account of a run.
 
@@ -131,6 +139,7 @@ def cover(
         readings: what requests held: the node that asked, and the pieces of its text. Pieces of other texts (a reply,
             a separator) are left aside, so all requests can be handed over as they are.
         drops: what was left out on purpose: the reason, and the pieces.
+        unknown: what reached a model as its unknown token.
 
     Returns:
         The coverage, documents in the order given.
@@ -138,17 +147,17 @@ def cover(
     wanted = {id(text) for text in documents.values()}
     read = _by_document(wanted, readings)
     dropped = _by_document(wanted, drops)
+    unseen = _by_document(wanted, [("", unknown)])
     accounts: dict[int, DocumentCoverage] = {}
     rows = []
     for name, text in documents.items():
         account = accounts.get(id(text))
         if account is None:
-            account = _account(name, len(text), read.get(id(text), {}), dropped.get(id(text), {}))
+            spans = merge(unseen.get(id(text), {}).get("", ()))
+            account = _account(name, len(text), read.get(id(text), {}), dropped.get(id(text), {}), spans)
             accounts[id(text)] = account
         elif account.name != name:
-            account = DocumentCoverage(
-                name, account.length, account.readings, account.spans, account.drops, account.gaps
-            )
+            account = replace(account, name=name)
         rows.append(account)
     return Coverage(tuple(rows))
 
@@ -210,7 +219,11 @@ def _by_document(wanted: set[int], entries: Iterable[tuple[str, Iterable[Piece]]
 
 
 def _account(
-    name: str, length: int, read: Mapping[str, list[Span]], dropped: Mapping[str, list[Span]]
+    name: str,
+    length: int,
+    read: Mapping[str, list[Span]],
+    dropped: Mapping[str, list[Span]],
+    unknown_spans: tuple[Span, ...],
 ) -> DocumentCoverage:
     readings: dict[str, Reading] = {}
     for node, given in read.items():
@@ -224,7 +237,7 @@ def _account(
             drops[reason] = spans
             taken = merge((*taken, *spans))
     gaps = without([(0, length)] if length else [], taken)
-    return DocumentCoverage(name, length, readings, read_spans, drops, gaps)
+    return DocumentCoverage(name, length, readings, read_spans, drops, gaps, unknown_spans)
 
 
 def _length(spans: Iterable[Span]) -> int:
@@ -237,6 +250,8 @@ def _by(document: DocumentCoverage) -> str:
         for node, reading in document.readings.items()
     ]
     nodes += [f"dropped, {_short(reason)}: {_length(spans):,}" for reason, spans in document.drops.items()]
+    if document.unknown:
+        nodes.insert(0, f"unknown to a model: {document.unknown:,}")
     shown = nodes[:4] + ([f"… {len(nodes) - 4:,} more"] if len(nodes) > 4 else [])
     return ", ".join(shown)
 

@@ -1,11 +1,10 @@
 """How fast is generation, against the ways one would write it by hand?
 
-    python tests/benchmarks/generation.py [--rounds 3] [--only prefix|large|seq2seq]
+    python -m tests.benchmarks.generation [--rounds 3] [--only prefix|large|seq2seq]
 
 Prints Markdown tables with ratios. One thread, float32 on the CPU, CPU seconds of this process; the ways take turns in
-every round and the best round of each counts, so that a busy machine disturbs all alike. Weights are random (28M
-parameters each), which shows speed and equality of replies, never quality. "Other replies" counts those that differ
-from what ``generate()`` gives one at a time.
+every round and the best round of each counts. Weights are random (28M parameters each), which shows speed and equality
+of replies, never quality. Replies are compared with those of the plain loop, ``generate()`` for one at a time.
 
 transformers' pipeline and LangChain's HuggingFacePipeline, which calls it, can only be asked to continue prompts: their
 ways to summarise and translate went with transformers 5. LangChain is left out, with a word, where
@@ -17,9 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +24,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pydoc_data.topics import topics
 
@@ -48,6 +44,19 @@ from transformers.utils import logging as transformers_logging
 
 from flowchain.models.transformers import TransformersModel
 from flowchain.records import GenerateRequest
+from tests.benchmarks.ways import (
+    HAND,
+    LANGCHAIN,
+    LANGCHAIN_BATCHED,
+    OURS,
+    PIPELINE,
+    PIPELINE_BATCHED,
+    PLAIN,
+    STATIC,
+    Measured,
+    measure,
+    summarise,
+)
 
 CORPUS = "\n".join(topics[name] for name in sorted(topics))
 Ids: TypeAlias = list[list[int]]
@@ -65,20 +74,22 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    measured = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.only in (None, "prefix"):
-            behind_a_prefix(folder / "llama", 16, 32, options.rounds)
+            measured.append(behind_a_prefix(folder / "llama", 16, 32, options.rounds))
         if options.only in (None, "large"):
-            behind_a_prefix(folder / "llama", 64, 64, 1)
+            measured.append(behind_a_prefix(folder / "llama", 64, 64, 1))
         if options.only in (None, "seq2seq"):
-            map_summarise(folder / "t5", options.rounds)
+            measured.append(map_summarise(folder / "t5", options.rounds))
+    summarise(measured)
 
 
 # ── workloads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def behind_a_prefix(folder: Path, rows: int, tokens: int, rounds: int) -> None:
+def behind_a_prefix(folder: Path, rows: int, tokens: int, rounds: int) -> Measured:
     """Time prompts of 4 to 136 tokens behind a shared prefix of 200."""
     model = handle(folder, llama)
     module, tokenizer = model.loaded("generate").module, model.loaded("generate").tokenizer
@@ -93,18 +104,19 @@ def behind_a_prefix(folder: Path, rows: int, tokens: int, rounds: int) -> None:
     prompts = [list(model.prompt(request).ids or ()) for request in requests]
     limits = [tokens] * rows
     ways: dict[str, Way] = {
-        "`generate()`, one at a time": lambda: static(module, tokenizer, prompts, limits, 1),
+        PLAIN: lambda: static(module, tokenizer, prompts, limits, 1),
         "static batches of 16": lambda: static(module, tokenizer, prompts, limits, 16),
-        "static batches of 16, by length": lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
-        "loop by hand: prefix once, buckets, one decode": lambda: loop(module, tokenizer, prompts, limits),
-        "**flowchain**": lambda: [reply.text for reply in model.generate(requests)],
+        STATIC: lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
+        HAND: lambda: loop(module, tokenizer, prompts, limits),
+        OURS: lambda: [reply.text for reply in model.generate(requests)],
     }
     if rows <= 16:
         ways |= pipelines(folder, module, [request.prompt for request in requests], tokens)
-    report(f"{rows} prompts × {tokens} tokens behind a shared prefix of {PREFIX} (Llama, 8 layers × 512)", ways, rounds)
+    title = f"{rows} prompts × {tokens} tokens behind a shared prefix of {PREFIX} (Llama, 8 layers × 512)"
+    return measure(title, ways, rounds, others)
 
 
-def map_summarise(folder: Path, rounds: int) -> None:
+def map_summarise(folder: Path, rounds: int) -> Measured:
     """Time 32 chunks of 29 to 217 tokens with replies of 8 to 48."""
     model = handle(folder, t5)
     module, tokenizer = model.loaded("generate").module, model.loaded("generate").tokenizer
@@ -117,16 +129,17 @@ def map_summarise(folder: Path, rounds: int) -> None:
         requests.append(GenerateRequest(prompt=text, max_tokens=draw.randrange(8, 49)))
     prompts = [list(model.prompt(request).ids or ()) for request in requests]
     limits = [request.max_tokens for request in requests]
-    report(
+    return measure(
         "Map-summarise: 32 chunks of 29 to 217 tokens, replies of 8 to 48 (T5, 6 + 6 layers × 384)",
         {
-            "`generate()`, one at a time": lambda: static(module, tokenizer, prompts, limits, 1),
+            PLAIN: lambda: static(module, tokenizer, prompts, limits, 1),
             "static batches of 16": lambda: static(module, tokenizer, prompts, limits, 16),
-            "static batches of 16, by length": lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
-            "loop by hand: buckets, finished rows leave": lambda: seq2seq_loop(module, tokenizer, prompts, limits),
-            "**flowchain**": lambda: [reply.text for reply in model.generate(requests)],
+            STATIC: lambda: static(module, tokenizer, prompts, limits, 16, by_length=True),
+            HAND: lambda: seq2seq_loop(module, tokenizer, prompts, limits),
+            OURS: lambda: [reply.text for reply in model.generate(requests)],
         },
         rounds,
+        others,
     )
 
 
@@ -169,20 +182,20 @@ def pipelines(folder: Path, module: Any, prompts: list[str], tokens: int) -> dic
         return [made[0]["generated_text"] for made in pipe(prompts, batch_size=size, **settings)]
 
     ways: dict[str, Way] = {
-        "`pipeline()`, one at a time": lambda: alone(1),
-        "`pipeline(batch_size=16)`": lambda: alone(16),
+        PIPELINE: lambda: alone(1),
+        PIPELINE_BATCHED: lambda: alone(16),
     }
     try:
         from langchain_huggingface import HuggingFacePipeline
     except ImportError:
         print("LangChain is left out: pip install langchain-huggingface")
         return ways
-    for size, name in ((1, "one at a time"), (16, "`batch_size=16`")):
+    for size, name in ((1, LANGCHAIN), (16, LANGCHAIN_BATCHED)):
         # How many prompts it hands over at once, and whether the pipeline makes one batch of them, are two settings;
         # the pipeline's count only where they are given with the call.
         chain = HuggingFacePipeline(pipeline=pipe, batch_size=size)
         asked = partial(chain.batch, prompts, pipeline_kwargs=settings | {"batch_size": size})
-        ways[f"LangChain's `HuggingFacePipeline`, {name}"] = asked
+        ways[name] = asked
     return ways
 
 
@@ -295,7 +308,7 @@ def text(tokenizer: Any, row: list[int]) -> str:
     return str(tokenizer.decode(row, skip_special_tokens=True))
 
 
-# ── models and the report ────────────────────────────────────────────────────────────────────────────────────────
+# ── models ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def handle(folder: Path, build: Callable[[Path, Any], None]) -> TransformersModel:
@@ -350,23 +363,9 @@ def t5(folder: Path, tokenizer: Any) -> None:
     T5ForConditionalGeneration(config).save_pretrained(folder)
 
 
-def report(title: str, ways: dict[str, Way], rounds: int) -> None:
-    """Run the ways in turn and print the table."""
-    seconds = dict.fromkeys(ways, float("inf"))
-    replies: dict[str, list[str]] = {}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.process_time()
-            replies[name] = way()
-            seconds[name] = min(seconds[name], time.process_time() - start)
-    names = list(ways)
-    alone = names[0]
-    print(f"\n{title}\n\n| | CPU s | × one at a time | × by length | × loop by hand | other replies |")
-    print("|---|---|---|---|---|---|")
-    for name in names:
-        ratios = " | ".join(f"{seconds[other] / seconds[name]:.2f}" for other in (alone, names[2], names[3]))
-        other = sum(a != b for a, b in zip(replies[name], replies[alone], strict=True))
-        print(f"| {name} | {seconds[name]:.2f} | {ratios} | {other} of {len(replies[name])} |", flush=True)
+def others(alone: list[str], replies: list[str]) -> str:
+    """Count the replies that differ."""
+    return f"{sum(a != b for a, b in zip(replies, alone, strict=True))} of {len(replies)}"
 
 
 if __name__ == "__main__":

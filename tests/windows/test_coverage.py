@@ -36,6 +36,19 @@ def test_spans_are_sets_of_characters(spans: list[tuple[int, int]], others: list
     assert characters(rest) == characters(spans) - characters(others)
 
 
+@given(reads=SPANS, unknown=SPANS)
+def test_what_no_model_knows_is_read_and_told_beside(
+    reads: list[tuple[int, int]], unknown: list[tuple[int, int]]
+) -> None:
+    text = Excerpt("x" * 40)
+    pieces = [Piece(0, text, start, end) for start, end in reads]
+    coverage = cover({"text": text}, [("a", pieces)], unknown=[Piece(0, text, start, end) for start, end in unknown])
+    account = coverage["text"]
+    assert account.read + account.dropped + account.unread == account.length
+    assert account.unknown == len(characters(unknown))
+    assert ("unknown to a model" in repr(coverage)) == (account.unknown > 0)
+
+
 @given(
     reads=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1), SPANS), max_size=8),
     drops=st.lists(st.tuples(st.sampled_from(["tail", "blank"]), st.integers(0, 1), SPANS), max_size=4),

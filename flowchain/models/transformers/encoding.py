@@ -90,6 +90,15 @@ def tokenise(tokenizing: Tokenizing, texts: Sequence[str], *, has_offsets: bool 
     return [known[text] for text in map(str, texts)]
 
 
+def unknown(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:
+    """Give the spans of a document that become the unknown token."""
+    tokenizer = tokenizing.tokenizer
+    if tokenizer.unk_token_id is None or not tokenizer.is_fast:
+        return []
+    tokens = tokenise(tokenizing, [text], has_offsets=True)
+    return [place for made in tokens for token, place in zip(*made, strict=True) if token == tokenizer.unk_token_id]
+
+
 def specials_of(tokenizing: Tokenizing) -> _Specials:
     """Give a tokenizer's special tokens."""
     if tokenizing not in _specials:

@@ -152,6 +152,16 @@ class TransformersModel:
 
         return len(encode(self.tokenizing(), text, add_special_tokens=False))
 
+    def unknown(self, text: str) -> list[tuple[int, int]]:
+        """Give where a text reaches the model as its unknown token: what its vocabulary can't spell.
+
+        WordPiece takes any word of more than a hundred characters for one. None where the tokenizer is not a fast one,
+        which can't say.
+        """
+        from flowchain.models.transformers.encoding import unknown
+
+        return unknown(self.tokenizing(), text)
+
     def prompt(self, request: Request[Any]) -> Prompt:
         """Give exactly what would be sent for a request; where it is read in several parts, the longest."""
         from flowchain.models.transformers import prompts

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+import flowchain as fc
 from flowchain.errors import MissingExtraError
 from flowchain.excerpt import Excerpt, concatenate
 from flowchain.models.transformers import TransformersModel
@@ -130,6 +131,24 @@ def test_the_tokens_of_a_prompt_are_counted_as_it_is_written(tiny: Build, text: 
     for head, options, request in requests:
         model = TransformersModel(str(tiny("llama" if head == "causal" else "bert", head, **options)))
         assert model.prompt_tokens(request) == model.prompt(request).tokens
+
+
+def test_a_run_tells_which_words_its_model_does_not_know(tiny: Build) -> None:
+    """WordPiece gives up on words of more than a hundred characters."""
+    long, text = "a" * 101, fc.Input("text", str)
+    document = f"the {long} yield {'a' * 100} 🙂"
+    reader = TransformersModel(str(tiny("bert", "base")))
+    assert [document[start:end] for start, end in reader.unknown(document)] == [long, "🙂"]
+    run = fc.Chain(fc.Embed(text=text, model=reader)).trace(text=document)
+    assert run.coverage["text"].unknown_spans == ((4, 105), (len(document) - 1, len(document)))
+    assert run.coverage["text"].read == len(document)
+    assert "unknown to a model: 102" in repr(run)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "roberta"])
+def test_a_vocabulary_of_bytes_knows_every_word(tiny: Build, family: str) -> None:
+    model = TransformersModel(str(tiny(family, "base" if family == "roberta" else "causal")))
+    assert model.unknown("a" * 500 + " 🙂 <|endoftext|> </s> \ufffd") == []
 
 
 @few
