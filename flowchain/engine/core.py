@@ -147,8 +147,8 @@ class Core:
 
     def _run(self, frame: Frame, step: Step) -> None:
         values = tuple([frame.values[slot] for slot in step.reads])
-        if self._on_loop is not None and step.watched is not None:
-            step = step.watched
+        if step.unfused is not None and (self._before_step is not None or (step.is_told_by_core and self._on_loop)):
+            step = step.unfused
         if self._on_step is not None:
             self._on_step(frame, step, False, None, None)
         try:
@@ -336,7 +336,8 @@ class Core:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
-        is_fast = plan.is_plain and (self._on_loop is None or not plan.is_told_by_core)
+        is_fast = plan.is_plain and not (self._before_step is not None and plan.has_fused)
+        is_fast = is_fast and not (self._on_loop is not None and plan.is_told_by_core)
         while task.family is family and len(family.frames) < WIDEST_MAP:
             item = next(family.items, EMPTY)
             if item is EMPTY:
@@ -348,6 +349,8 @@ class Core:
             family.values.append(None)
             given = [*effect.captured, item] if plan.item is not None else list(effect.captured)
             if is_fast:
+                if self._before_step is not None:
+                    self._before_step()
                 self._run_plain(family, plan, given, index)
                 continue
             frame = Frame(plan, family, index, (*path, index) if effect.is_map else path)

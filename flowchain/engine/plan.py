@@ -54,9 +54,10 @@ class Step:
     """For each body: the slots that fill its captured slots."""
     ways: tuple[int | Constant, ...] = ()
     """For Choose and Fallback: the slots computed on demand."""
-    watched: Step | None = None
-    """Of a plain step with something in it that only the core tells of (`Plan.is_told_by_core`): the same work step by
-    step, for who listens."""
+    unfused: Step | None = None
+    """Of a map or loop that is one plain call: the same work step by step, for who listens or has a time limit."""
+    is_told_by_core: bool = False
+    """Is there something in that call that listeners hear of from the core alone (see the plan's)?"""
 
     @property
     def is_awaited(self) -> bool:
@@ -101,6 +102,8 @@ class Plan:
     is_told_by_core: bool
     """Is there something in its plain steps that only the core tells listeners of: how loops within them end, what a
     split leaves out?"""
+    has_fused: bool
+    """Are there maps or loops that are one plain call?"""
     element_validators: tuple[Callable[[Any], Any], ...]
     """For each step, a validator of a whole column of its values."""
 
@@ -153,7 +156,8 @@ def linked(
         uses=tuple(uses),
         has_fallback=any(step.kind == "fallback" for step in steps),
         is_plain=all(step.kind == "plain" for step in steps),
-        is_told_by_core=any(step.watched is not None or leaves_out(step.node) is not None for step in steps),
+        is_told_by_core=any(step.is_told_by_core or leaves_out(step.node) is not None for step in steps),
+        has_fused=any(step.unfused is not None for step in steps),
         element_validators=tuple(_column_validator(step.node.value_type) for step in steps),
     )
 
@@ -209,7 +213,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
     if fused is None:
         return step
     is_told = kind == "loop" or any(plan.is_told_by_core for plan in bodies.values())
-    return dataclasses.replace(step, kind="plain", call=fused, watched=step if is_told else None)
+    return dataclasses.replace(step, kind="plain", call=fused, unfused=step, is_told_by_core=is_told)
 
 
 def leaves_out(node: Node[Any]) -> str | None:

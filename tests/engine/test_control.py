@@ -269,6 +269,50 @@ def test_a_run_that_is_over_takes_no_reserve() -> None:
         list(world.batch(chain, [{"text": "a"}], fc.Settings(timeout=1.0)))
 
 
+@pytest.mark.parametrize("shape", ["map", "loop", "map of maps", "loop of maps", "map of loops"])
+def test_a_time_limit_holds_within_maps_and_loops_of_functions(shape: str) -> None:
+    """Without a limit each of these is one call."""
+
+    class Clock(SimulatedWorld):
+        spent = 0.0
+
+        def now(self) -> float:
+            return super().now() + self.spent
+
+    world = Clock()
+
+    @fc.node
+    def slow(x: int) -> int:
+        world.spent += 1.0
+        return x + 1
+
+    @fc.node
+    def many(x: int) -> list[int]:
+        return [x] * 100
+
+    @fc.node
+    def first(xs: list[int]) -> int:
+        return xs[0]
+
+    def inner(x: Any) -> Any:
+        return first(xs=fc.Each(many(x=x), lambda y: slow(x=y)))
+
+    def turns(x: Any) -> Any:
+        return fc.Repeat(x, lambda y: slow(x=y), max_steps=100)
+
+    x = fc.Input("x", int)
+    outer: Any = {
+        "map": lambda: fc.Each(many(x=x), lambda y: slow(x=y)),
+        "loop": lambda: turns(x),
+        "map of maps": lambda: fc.Each(many(x=x), inner),
+        "loop of maps": lambda: fc.Repeat(x, inner, max_steps=100),
+        "map of loops": lambda: fc.Each(many(x=x), turns),
+    }[shape]()
+    with pytest.raises(TimeoutError):
+        list(world.batch(fc.Chain(outer), [{"x": 1}], fc.Settings(timeout=9.5)))
+    assert world.spent == 10
+
+
 def test_nothing_of_a_reserve_is_run_before_it_is_needed() -> None:
     ran: list[str] = []
 
