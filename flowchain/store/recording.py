@@ -61,7 +61,8 @@ def recording(
         run.note_models(list(models.values()))
         yield run
     except StoreError:
-        raise  # what can't be written can't be noted either
+        run.leave()  # what can't be written can't be noted either
+        raise
     except BaseException as error:
         if isinstance(error, Exception):
             run.fail(error)

@@ -24,6 +24,7 @@ from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
 from flowchain.store.key import Address
 from flowchain.store.models import count_note, model_note
+from flowchain.store.turn import Turn
 
 if TYPE_CHECKING:
     from flowchain.store.store import Store
@@ -54,8 +55,9 @@ class Resumed:
 class OpenRun:
     """One run; hand it to the engine as its store, then `close` it."""
 
-    def __init__(self, store: Store, number: int, run_id: str) -> None:
+    def __init__(self, store: Store, number: int, run_id: str, turn: Turn | None = None) -> None:
         self._store = store
+        self._turn = turn
         self._number = number
         self.id = run_id
         """What `Store.run`, the command line and `Store.resume` know it by."""
@@ -145,6 +147,11 @@ class OpenRun:
                 ],
             )
 
+    def leave(self) -> None:
+        """Let another process go on with the run; `close` does it, too."""
+        if self._turn is not None:
+            self._turn.end()
+
     def close(self, outcome: Outcome, value: str | None = None) -> None:
         """Write the outcome, the value (JSON), and the count and digest of every entry the run used.
 
@@ -175,6 +182,7 @@ class OpenRun:
                     self._number,
                 ],
             )
+        self.leave()
 
 
 def digest_of(rows: Sequence[tuple[Any, ...]]) -> bytes:
@@ -211,12 +219,13 @@ def open_run(
         number, old_chain, old_inputs = rows[0]
         if not allow_changed:
             _check_same(resume, old_chain, chain, json.loads(old_inputs), kept, inputs)
+        turn = Turn(journal.path, number, resume)
         with journal.write() as connection:
             connection.execute(
                 "UPDATE run SET outcome = 'running', chain = ?, inputs = ? WHERE seq = ?",
                 [chain, json.dumps(kept), number],
             )
-        return OpenRun(store, number, resume)
+        return OpenRun(store, number, resume, turn)
     run_id = os.urandom(5).hex()
     with journal.write() as connection:
         number = connection.execute(
