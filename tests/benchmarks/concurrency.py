@@ -31,6 +31,7 @@ from tests.benchmarks.timing import Way, Work, compare
 SIZES = Namespace(family="bert", hidden=384, layers=6)
 LABELS = ("travel", "cooking", "modules", "strings")
 MAX_TOKENS = 16
+LONE_ROUNDS = 31  # in one round of two, a request of some milliseconds is disturbed by a tenth or more
 
 
 class Task(NamedTuple):
@@ -127,7 +128,8 @@ def report(task: Task) -> None:
     for kind, text in (("short", shortest), ("middling", middle)):
         ways = {"`run`": Way(lambda text=text: task.chain.run(text=text)), "`arun`": Way(alone(task, text))}
         direct = Way(lambda text=text: task.direct([text]))
-        found = [compare(ways, direct, clock) for clock in (time.process_time, time.perf_counter)]
+        clocks = time.process_time, time.perf_counter
+        found = [compare(ways, direct, clock, rounds=LONE_ROUNDS) for clock in clocks]
         for name in ways:
             title = (
                 f"… a lone {kind} request by {name}, {found[1][name].plain_seconds * 1e3:.1f} ms, against a direct call"

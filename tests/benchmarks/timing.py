@@ -62,19 +62,22 @@ def ratio(ours: Work, plain: Work, clock: Clock = time.process_time) -> float:
     return compare({"ours": Way(ours)}, Way(plain), clock)["ours"].ratio
 
 
-def compare(ways: Mapping[str, Way], plain: Way, clock: Clock = time.process_time) -> dict[str, Measured]:
+def compare(
+    ways: Mapping[str, Way], plain: Way, clock: Clock = time.process_time, *, rounds: int = 7
+) -> dict[str, Measured]:
     """Measure the ways in turn, each beside plain Python, so that what disturbs one disturbs the other.
 
     Ways of more than a second take fewer rounds: their samples are long enough to be less noisy, and patience ends.
+    Those of less than a tenth take ``rounds``.
     """
     single = {name: _single(way.work, clock) for name, way in ways.items()}
-    rounds = {name: 7 if took < 1 else 3 if took < 8 else 2 for name, took in single.items()}
+    turns = {name: rounds if took < 0.1 else 7 if took < 1 else 3 if took < 8 else 2 for name, took in single.items()}
     repeats = {name: _repeats(way.work, single[name], clock) for name, way in ways.items()}
     plain_repeats = _repeats(plain.work, _single(plain.work, clock), clock)
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for number in range(max(rounds.values(), default=0)):
+    for number in range(max(turns.values(), default=0)):
         for name, way in ways.items():
-            if number < rounds[name]:
+            if number < turns[name]:
                 base = seconds(plain.work, plain_repeats, clock) / plain.units
                 cost = seconds(way.work, repeats[name], clock) / way.units
                 costs[name].append((cost, base))
