@@ -73,7 +73,10 @@ class Ledger:
         statements: list[Statement] = []
         if read := self._read_by.pop(run, None):
             statements.append(
-                ("INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING", [(run, number) for number in read])
+                (
+                    "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    [(run, number) for number in sorted(set(read))],
+                )
             )
         if saved := self._saved_by.pop(run, None):
             statements.append(
