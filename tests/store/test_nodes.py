@@ -16,7 +16,11 @@ INPUTS = {"text": "It rained. It rained again."}
 ACCEPTING = {"on_empty_output": "accept"}
 # Kind of node, its fields, and for each field a value that asks for something else.
 NODES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
-    (fc.Summarize, {"text": TEXT, "max_tokens": 9}, {"text": "other", "max_tokens": 8, "focus": "rain", **ACCEPTING}),
+    (
+        fc.Summarize,
+        {"text": TEXT, "max_tokens": 9},
+        {"text": "other", "max_tokens": 8, "focus": "rain", "instruction": "In one word:", **ACCEPTING},
+    ),
     (
         fc.Answer,
         {"question": "What?", "context": TEXT},
@@ -88,7 +92,8 @@ def test_what_is_varied_is_all_there_is() -> None:
     """A field that is added to a node has to be added here."""
     harmless = {"name", "model", "retry", "on_empty", "overflow", "output_type", "attempts"}
     harmless |= {"max_labels", "max_label_chars"}  # they only refuse labels
-    varied: dict[Any, set[str]] = {fc.Answer: {"max_tokens"}}  # of notes, by models that generate
+    # Of notes, by models that generate; of summaries of summaries, whose instruction is their requests' only one.
+    varied: dict[Any, set[str]] = {fc.Answer: {"max_tokens"}, fc.Summarize: {"combine_instruction"}}
     for kind, fields, changes in NODES:
         varied.setdefault(kind, set()).update(fields, changes)
     for kind, names in varied.items():
