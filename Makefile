@@ -14,7 +14,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PINNED := --constraint .ci/constraints.txt
 PYTEST := $(BIN)/python -m pytest
-BENCHMARKS ?= orchestration waiting servers peers import_time encoders generation concurrency splitting \
+BENCHMARKS ?= orchestration waiting servers peers import_time encoders generation concurrency splitting ledger \
 	beyond_the_window proved store quality
 
 # Two threads at most: results don't depend on the machine's size, and small models are quicker without more.
