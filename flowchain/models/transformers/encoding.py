@@ -82,11 +82,17 @@ def tokenise(tokenizing: Tokenizing, texts: Sequence[str], *, has_offsets: bool 
     if not distinct:
         return []
     specials = specials_of(tokenizing)
+    recent = tokenizing.located if has_offsets else tokenizing.recent
     with tokenizing.lock:
-        known = dict(zip(distinct, _call(tokenizing.tokenizer, distinct, has_offsets), strict=True))
-        for text, tokens in known.items():
-            if not specials.ids.isdisjoint(tokens.ids):
-                known[text] = _apart(tokenizing.tokenizer, specials, text)
+        known = recent.of(distinct)
+        unknown = [text for text in distinct if text not in known] if known else distinct
+        if unknown:
+            made = dict(zip(unknown, _call(tokenizing.tokenizer, unknown, has_offsets), strict=True))
+            for text, tokens in made.items():
+                if not specials.ids.isdisjoint(tokens.ids):
+                    made[text] = _apart(tokenizing.tokenizer, specials, text)
+            recent.keep(made)
+            known |= made
     return [known[text] for text in map(str, texts)]
 
 

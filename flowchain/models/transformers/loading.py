@@ -42,6 +42,7 @@ from flowchain.models.transformers.checkpoint import (
     stamp_of,
     weight_files,
 )
+from flowchain.models.transformers.recent import Recent
 from flowchain.models.transformers.spec import Spec
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,9 @@ class Tokenizing:
 
     tokenizer: Any
     lock: threading.RLock = field(default_factory=threading.RLock)
+    recent: Recent[Any] = field(default_factory=Recent)
+    """The tokens of the last documents; ``located`` has those with offsets."""
+    located: Recent[Any] = field(default_factory=Recent)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
