@@ -88,6 +88,16 @@ def test_a_proved_prompt_fits_and_a_refused_one_does_not(
         assert preview.tokens + (0 if is_seq2seq else 8) <= window
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS)
+@settings(few, max_examples=1_000)
+@given(literals=st.lists(WORDS, min_size=2, max_size=4), data=st.data(), window=st.integers(24, 96))
+def test_a_proof_holds_in_a_thousand_cases(
+    folders: dict[str, Path], name: str, literals: list[str], data: st.DataObject, window: int
+) -> None:
+    test_a_proved_prompt_fits_and_a_refused_one_does_not.hypothesis.inner_test(folders, name, literals, data, window)
+
+
 @pytest.mark.parametrize("name", [*HEADS, "bert", "deberta_v2"])
 @few
 @given(text=(WORDS | st.text("ﷺ日'\U0001d160", min_size=1)).filter(str.strip), window=st.integers(24, 256))
