@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -125,5 +126,18 @@ def requests(count: int) -> Callable[[], Awaitable[tuple[list[str], int]]]:
         made = fc.Chain(prompt)
         found = made.abatch([{"text": text} for text in texts], models={"generate": model}, concurrency=count)
         return [value async for value in found], model.calls  # type: ignore[misc]
+
+    return run
+
+
+def runs(count: int) -> Callable[[], Awaitable[tuple[list[str], int]]]:
+    """The same requests, each of a run that knows nothing of the others."""
+    texts = request_texts(count)
+    prompt = fc.Generate(prompt=fc.Input("text", str), max_tokens=8)
+
+    async def run() -> tuple[list[str], int]:
+        model = Model()
+        made = fc.Chain(prompt, settings=fc.Settings(models={"generate": model}))
+        return await asyncio.gather(*[made.arun(text=text) for text in texts]), model.calls
 
     return run
