@@ -291,7 +291,7 @@ class Chain(Generic[T_co]):
             text: what ``to_json`` wrote, as text or as UTF-8 bytes.
             nodes: the ``@fc.node`` functions the chain may use, found by their names.
             types: pydantic models and other classes it may name as types.
-            allow: what else the file may do: ``"models"``: name models; ``"limits"``: raise what a node bounds.
+            allow: what else the file may do: ``"models"``: name models; ``"limits"``: raise what is bounded in files.
             most_bytes: the largest file that is parsed at all, in bytes of UTF-8; 1 MiB is some 18,000 nodes.
 
         Raises:

@@ -20,6 +20,7 @@ from flowchain.nodes import control
 from flowchain.nodes.bodies import type_of
 from flowchain.nodes.function import NodeFunction
 from flowchain.nodes.ref import Node, Use, checked_name
+from flowchain.nodes.tasks import LONGEST_LABEL, MOST_LABELS
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
 
@@ -29,7 +30,7 @@ _BODY_FIELDS = frozenset({"body", "until", "accept", "keep"})
 # Whatever stands in these is the user's own, and judged by the node; other lists and mappings hold known parts.
 _OPEN_FIELDS = frozenset({"default", "start", "items", "ways", "cases", "arguments"})
 _GRANTS = ("models", "limits")
-_LIMITS = ("max_labels", "max_label_chars")
+_LIMITS = {"max_labels": MOST_LABELS, "max_label_chars": LONGEST_LABEL, "max_steps": control.MOST_STEPS}
 _MODEL_SETTINGS = frozenset(
     {"trust_remote_code", "unsafe", "cache_dir", "base_url", "api_key", "api_key_env", "revision", "weights", "device"}
 )
@@ -50,7 +51,7 @@ def load(
         nodes: ``@fc.node`` functions it may use.
         types: classes it may name.
         allow: ``"models"`` where it may name models other than the extractive one, ``"limits"`` where it may raise
-            what a node bounds by default, such as the number of labels.
+            what is bounded by default, such as the number of labels or of a loop's steps.
         most_bytes: the largest document that is parsed at all; default: 1 MiB.
 
     Raises:
@@ -188,7 +189,7 @@ class _Reader:
                 fix = 'Allow it in code: Chain.from_json(text, allow=["models"]), or give models={…} to the run.'
                 raise ChainFileError(f"the file asks for the model {shown(found)}. {fix}", position=where, fix=fix)
         if field in _LIMITS and "limits" not in self._allowed:
-            most = kind.model_fields[field].default
+            most = _LIMITS[field]
             if isinstance(found, int) and found > most:
                 fix = 'Allow it in code: Chain.from_json(text, allow=["limits"]).'
                 got = f"the file raises {field} to {shown(found)}, above {most:,}"

@@ -58,9 +58,9 @@ TABLE = """
 16 bodies within bodies
     graph/test_check::test_bodies_nest_32_deep_and_no_deeper
     nodes/test_control::test_bodies_without_end_are_an_error_of_the_chain
-17 a loop has a bound, and more takes a loop in a loop
+17 a loop has a bound, and one in a file a lower one unless code allows more
     nodes/test_control::test_a_wrong_declaration_is_refused
-    nodes/test_control::test_more_steps_than_one_loop_has_are_a_loop_in_a_loop
+    nodes/test_control::test_code_has_as_many_steps_as_it_says_and_a_file_where_code_allows_it
 18 why a loop ended
     engine/test_control::test_a_loop_ends_where_the_plain_loop_does_and_says_why
     engine/test_control::test_loops_within_a_map_or_a_loop_say_why_they_end_each_time
@@ -336,7 +336,6 @@ TABLE = """
 
 OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
-    17: "max_steps itself is raised by no setting; a loop in a loop takes more steps",
     38: "for a server, special tokens are known by the marks of the common families alone",
     47: "a stop longer than the reply can become is refused by its own length (256), not by max_tokens",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
