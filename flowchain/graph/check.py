@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from flowchain.errors import MOST_TOLD, ChainError, FlowchainError, Problem
+from flowchain.errors import MOST_TOLD, ChainError, FlowchainError, Problem, shown
 from flowchain.graph.build import Scope
 from flowchain.graph.samples import sample
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.ref import Node
-from flowchain.nodes.tasks import Answer, Summarize, TaskNode
+from flowchain.nodes.tasks import Answer, Sampled, Summarize, TaskNode
 from flowchain.nodes.text import Input, Join, PromptTemplate
 from flowchain.nodes.types import describe
 from flowchain.protocols import HasPrompts, Model, tasks_of
@@ -122,6 +122,8 @@ def check(
                 problems.append(found)
             else:
                 calls.append(found)
+                if isinstance(node, Sampled):
+                    warnings.extend(_stops_out_of_reach(node, name, model_of(node, name)))
             if isinstance(node, Answer):
                 warnings.extend(_unfocused_context(inner, node, name))
         elif node.bodies:
@@ -181,6 +183,21 @@ def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str])
     else:
         fix = f"It can {can}. Pass model= a model that can {node.task}."
     return Problem(name, "model", f"{model.name!r}, which can't {node.task}", f"a model that can {node.task}", fix)
+
+
+def _stops_out_of_reach(node: Sampled[Any], name: str, model: Model) -> Iterator[Problem]:
+    """Find stop texts that the model counts as longer than the reply may become.
+
+    No proof, so no problem unless strict: a model may write a text in fewer tokens than its tokenizer does, as one that
+    begins or ends inside a token.
+    """
+    for stop in (node.stop,) if isinstance(node.stop, str) else node.stop:
+        tokens = model.count(stop)
+        if tokens > node.max_tokens:
+            most = f"{node.max_tokens:,} (max_tokens)"
+            got = f"the stop {shown(stop)} takes {tokens:,} tokens, and the reply may have {most}"
+            fix = "The reply would end before it says that: leave the stop out, or raise max_tokens."
+            yield Problem(name, "stop", got, f"at most {node.max_tokens:,} tokens", fix)
 
 
 def _unfocused_context(scope: Scope, answer: Answer, name: str) -> Iterator[Problem]:

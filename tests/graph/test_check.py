@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.testing import FakeModel
 
 
 def test_models_that_lack_a_task_are_all_named_at_once() -> None:
@@ -33,6 +36,26 @@ def test_a_body_that_does_not_read_its_item_is_a_warning_and_strictly_a_problem(
     assert chain.check().warnings[0].startswith("same: its body does not read its item")
     with pytest.raises(fc.ChainError, match=r"same\.body.*does not read its item"):
         chain.check(strict=True)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 6))
+def test_a_stop_longer_than_its_reply_is_a_warning_and_strictly_a_problem(lengths: list[int], most: int) -> None:
+    stops = [" ".join(["end"] * length) for length in lengths]
+    chain = fc.Chain(fc.Generate(prompt="Hi", stop=stops, max_tokens=most, name="reply", model=FakeModel()))
+    too_long = [length for length in lengths if length > most]
+    warnings = chain.check().warnings
+    assert len(warnings) == len(too_long)
+    for length, warning in zip(too_long, warnings, strict=True):
+        assert warning.startswith("reply: the stop 'end")
+        assert f"takes {length} tokens, and the reply may have {most} (max_tokens)" in warning
+    if too_long:
+        with pytest.raises(fc.ChainError, match=r"(?s)reply\.stop.*raise max_tokens"):
+            chain.check(strict=True)
+
+
+def test_the_mark_between_examples_is_no_stop_that_somebody_chose() -> None:
+    node = fc.FewShot(examples=["a b"], query="c", separator="# of examples", max_tokens=1, model=FakeModel())
+    assert fc.Chain(node).check(strict=True).warnings == ()
 
 
 def test_a_literal_that_no_encoding_holds_is_found_before_a_model_is() -> None:

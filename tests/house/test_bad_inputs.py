@@ -143,8 +143,9 @@ TABLE = """
 46 settings out of their range, or that exclude each other
     nodes/test_tasks::test_settings_of_sampling_have_ranges_and_no_coercion
     nodes/test_tasks::test_beams_and_sampling_exclude_each_other
-47 stops that are empty, long or many
+47 stops that are empty, long or many; longer than the reply: a warning, under strict an error
     nodes/test_tasks::test_a_wrong_declaration_is_refused
+    graph/test_check::test_a_stop_longer_than_its_reply_is_a_warning_and_strictly_a_problem
 48 time limits
     engine/test_settings::test_a_wrong_setting_is_refused_by_every_running_call
     models/openai/test_model::test_a_wrong_setting_is_refused_where_it_is_written
@@ -337,7 +338,6 @@ TABLE = """
 OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
-    47: "a stop longer than the reply can become is refused by its own length (256), not by max_tokens",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
     75: "which token pads where the tokenizer has none is not told",
     91: "a reply that was cut off is marked in the trace, and refused by no setting",
