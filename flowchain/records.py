@@ -16,6 +16,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 FinishReason: TypeAlias = Literal["stop", "length", "eos"]
 OnEmptyOutput: TypeAlias = Literal["retry", "error", "accept"]
+OnLength: TypeAlias = Literal["accept", "error"]
 Task: TypeAlias = Literal["summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed"]
 TASKS: tuple[Task, ...] = ("summarize", "answer", "classify", "generate", "chat", "translate", "extract", "embed")
 
@@ -188,6 +189,8 @@ class GenerateRequest(TextRequest["TextReply"]):
     sampling: Sampling = GREEDY
     schema: str | None = None
     """Canonical JSON Schema that the reply must satisfy, or None for free text."""
+    on_length: OnLength = "accept"
+    """A reply that ``max_tokens`` cut off: taken, or refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +200,8 @@ class ChatRequest(TextRequest["TextReply"]):
     max_tokens: int
     stop: tuple[str, ...] = ()
     sampling: Sampling = GREEDY
+    on_length: OnLength = "accept"
+    """A reply that ``max_tokens`` cut off: taken, or refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

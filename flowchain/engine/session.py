@@ -20,10 +20,10 @@ from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
 from flowchain.engine.drawing import new_run_id, new_seed
 from flowchain.engine.effects import Ended, Wait, Work
-from flowchain.engine.empty_replies import asked_again, is_refused, refusal
 from flowchain.engine.frames import Frame, Pending, Task
 from flowchain.engine.passing import Passing
 from flowchain.engine.plan import Plan, Step, leaves_out
+from flowchain.engine.refused_replies import asked_again, is_refused, refusal
 from flowchain.engine.settings import Settings
 from flowchain.engine.world import Lines, World
 from flowchain.errors import StoreError
@@ -259,9 +259,9 @@ class Session:
         return token.is_dropped or self._journal_error is not None
 
     def _refused(self, pending: Pending, reply: Reply) -> Exception | None:
-        """Give the error that an empty reply is, or None where it is asked for once more."""
+        """Give the error that a refused reply is, or None where it is asked for once more."""
         model = self._models[pending.task.step]
-        again = None if pending.again is not None else asked_again(pending.request, model)
+        again = None if pending.again is not None else asked_again(pending.request, reply, model)
         error = refusal(pending.request, reply, model, is_second=pending.again is not None)
         if again is None or pending.is_dropped:
             return error

@@ -17,7 +17,7 @@ from flowchain.errors import Problem
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.schema import schema_problem
 from flowchain.nodes.types import describe
-from flowchain.records import AnswerSpan, Classification, Entity, Message, OnEmptyOutput, Task
+from flowchain.records import AnswerSpan, Classification, Entity, Message, OnEmptyOutput, OnLength, Task
 from flowchain.retry import Retry
 from flowchain.special import SPECIAL_TOKEN
 
@@ -200,6 +200,9 @@ class Sampled(TaskNode[T_co], Generic[T_co]):
     """A reply without words: ``retry`` asks once more, with another seed, and then fails; ``error`` fails at once;
     ``accept`` takes it. A greedy reply of a model that repeats itself isn't asked for again. Only what was accepted is
     kept in a store. Of no effect with ``output_type``, which no empty reply fits."""
+    on_length: OnLength = "accept"
+    """A reply that ``max_tokens`` cut off: taken, with its ``finish_reason`` in the trace; ``error`` fails, and it is
+    kept in no store. Of no effect with ``output_type``, which judges the reply."""
     temperature: Temperature = 0.0
     """0: the likeliest token each time. Above: sampled, and repeatable through ``seed``."""
     top_k: Annotated[int, Field(ge=0)] = 0

@@ -14,7 +14,7 @@ from flowchain.programs.conversation import fitted_turns, message
 from flowchain.programs.overflow import fitted
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.typed import NotValid, instruction_of, read, schema_of
-from flowchain.records import ChatRequest, GenerateRequest, Message, OnEmptyOutput, Sampling
+from flowchain.records import ChatRequest, GenerateRequest, Message, OnEmptyOutput, OnLength, Sampling
 
 
 def generate(
@@ -26,6 +26,7 @@ def generate(
     output_type: type[BaseModel] | None,
     attempts: int,
     on_empty_output: OnEmptyOutput,
+    on_length: OnLength,
     overflow: str,
     **sampling: Any,
 ) -> Program[Any]:
@@ -43,6 +44,7 @@ def generate(
             stop=stops,
             sampling=_sampling(site, **sampling),
             on_empty_output=on_empty_output,
+            on_length=on_length,
             schema=schema,
         )
 
@@ -84,6 +86,7 @@ def chat(
     stop: str | Sequence[str],
     max_tokens: int,
     on_empty_output: OnEmptyOutput,
+    on_length: OnLength,
     overflow: str,
     **sampling: Any,
 ) -> Program[str]:
@@ -101,6 +104,7 @@ def chat(
             stop=stops,
             sampling=_sampling(site, **sampling),
             on_empty_output=on_empty_output,
+            on_length=on_length,
         )
 
     fitting = yield from fitted_turns(site, turns, request, max_tokens, overflow)
@@ -118,6 +122,7 @@ def few_shot(
     stop: str | Sequence[str],
     max_tokens: int,
     on_empty_output: OnEmptyOutput,
+    on_length: OnLength,
     **sampling: Any,
 ) -> Program[str]:
     r"""Set instruction, examples and query apart by the separator, and stop where the model writes it."""
@@ -132,6 +137,7 @@ def few_shot(
         stop=(f"\n{separator}", *own),
         sampling=_sampling(site, **sampling),
         on_empty_output=on_empty_output,
+        on_length=on_length,
     )
     reply = yield from ask(request)
     return written(reply.text.strip(), request.prompt)

@@ -251,6 +251,13 @@ def test_row_91_a_reply_that_was_cut_off_by_its_limit_is_marked() -> None:
     assert [exchange.finish_reason for exchange in run.requests] == ["length"]
 
 
+def test_row_91_a_reply_that_was_cut_off_is_an_error_where_the_node_says_so() -> None:
+    with serving(lambda call: streamed("once upon", reason="length")) as server:
+        chain = fc.Chain(fc.Generate(prompt="a", on_length="error", max_tokens=7, model=model_at(server)))
+        with pytest.raises(fc.NodeError, match="cut off after 7 tokens"):
+            chain.run()
+
+
 def test_row_93_another_models_words_are_no_reply() -> None:
     found, _ = asked(streamed("a", model="cheaper"))
     assert isinstance(found, fc.ModelError)

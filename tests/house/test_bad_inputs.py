@@ -213,7 +213,7 @@ TABLE = """
 77 logits that are no numbers
     models/transformers/test_generate::test_logits_that_are_no_numbers_are_an_error
 78 an empty reply
-    engine/test_empty_replies::test_an_empty_reply_is_asked_for_once_more_refused_or_taken
+    engine/test_refused_replies::test_an_empty_reply_is_asked_for_once_more_refused_or_taken
 79 one tokenizer, many threads
     models/transformers/test_loading::test_eight_threads_load_once_and_share_one_tokenizer
 80 weights through a fork
@@ -245,6 +245,8 @@ TABLE = """
     faults/test_server_answers::test_row_90_nonsense_is_told_with_its_first_bytes
 91 cut off by its limit
     faults/test_server_answers::test_row_91_a_reply_that_was_cut_off_by_its_limit_is_marked
+    faults/test_server_answers::test_row_91_a_reply_that_was_cut_off_is_an_error_where_the_node_says_so
+    engine/test_refused_replies::test_a_reply_that_is_cut_off_is_taken_or_refused
 92 a typed reply that does not fit
     programs/test_generate::test_a_reply_that_does_not_fit_is_asked_for_again_with_the_reason
     programs/test_typed::test_a_key_that_stands_twice_at_any_depth_is_refused
@@ -340,7 +342,7 @@ OPEN = {
     38: "for a server, special tokens are known by the marks of the common families alone",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
     75: "which token pads where the tokenizer has none is not told",
-    91: "a reply that was cut off is marked in the trace, and refused by no setting",
+    91: "summaries, translations and answers that were cut off are marked in the trace, and refused by no setting",
     94: "a request that the server counts as too long is refused with both counts, and not split again",
     96: "with a store, a row's content is kept with its replies, not before the first call",
     104: "plain functions run on the loop itself, not in a thread; in debug mode the one that holds it is named",

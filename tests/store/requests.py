@@ -57,6 +57,7 @@ SAMPLINGS = st.builds(
 MESSAGES = st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXTS)
 TUPLES = st.lists(TEXTS, max_size=3).map(tuple)
 POLICIES = {"on_empty_output": st.sampled_from(["retry", "error", "accept"])}
+ON_LENGTH = st.sampled_from(["accept", "error"])
 FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
     SummarizeRequest: {
         "text": ANY_TEXT,
@@ -83,6 +84,7 @@ FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "stop": TUPLES,
         "sampling": SAMPLINGS,
         "schema": st.none() | TEXTS,
+        "on_length": ON_LENGTH,
         **POLICIES,
     },
     ChatRequest: {
@@ -91,6 +93,7 @@ FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
         ).map(tuple),
         "max_tokens": COUNTS,
         "stop": TUPLES,
+        "on_length": ON_LENGTH,
         "sampling": SAMPLINGS,
         **POLICIES,
     },

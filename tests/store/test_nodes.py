@@ -92,6 +92,7 @@ def test_what_is_varied_is_all_there_is() -> None:
     """A field that is added to a node has to be added here."""
     harmless = {"name", "model", "retry", "on_empty", "overflow", "output_type", "attempts"}
     harmless |= {"max_labels", "max_label_chars"}  # they only refuse labels
+    harmless |= {"on_length"}  # a policy, whose tests are in engine/test_refused_replies
     # Of notes, by models that generate; of summaries of summaries, whose instruction is their requests' only one.
     varied: dict[Any, set[str]] = {fc.Answer: {"max_tokens"}, fc.Summarize: {"combine_instruction"}}
     for kind, fields, changes in NODES:

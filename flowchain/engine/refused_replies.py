@@ -1,8 +1,12 @@
-"""What becomes of a reply without words: asked for once more, refused, or taken, as its request says.
+"""What becomes of a reply without words, or of one cut off by its limit: taken or not, as its request says.
+
+One without words is asked for once more, refused, or taken:
 
     retry    asked for once more, a sampled one with another seed; then refused, unless it has words now
     error    refused
     accept   a reply like any other
+
+One cut off by ``max_tokens`` is refused or taken, and not asked for again: the limit would be the same.
 
 One that is not accepted is never recorded, nor taken from a store. It may be the model's last word on this request; it
 is not what the node was asked for.
@@ -14,13 +18,22 @@ import dataclasses
 from hashlib import blake2b
 from typing import Any
 
-from flowchain.errors import ModelError
+from flowchain.errors import ModelError, shown
 from flowchain.protocols import Model
-from flowchain.records import AnswerRequest, OnEmptyOutput, Reply, Request, Sampling, TextRequest
+from flowchain.records import (
+    AnswerRequest,
+    ChatRequest,
+    GenerateRequest,
+    OnEmptyOutput,
+    Reply,
+    Request,
+    Sampling,
+    TextRequest,
+)
 
 
 def is_refused(request: Request[Any], reply: Reply) -> bool:
-    """Is it a text without words where that is not accepted?
+    """Is it a text without words, or cut off by its limit, where that is not accepted?
 
     White space alone counts as none, as it does in what models are given to read. A reply that has to be an object of a
     type is judged by the program that reads it.
@@ -31,7 +44,14 @@ def is_refused(request: Request[Any], reply: Reply) -> bool:
     True
     >>> is_refused(GenerateRequest(prompt="Hi", max_tokens=5, on_empty_output="accept"), nothing)
     False
+    >>> cut_off = TextReply(text="Once upon", finish_reason="length")
+    >>> is_refused(GenerateRequest(prompt="Hi", max_tokens=2, on_length="error"), cut_off)
+    True
     """
+    return _is_empty(request, reply) or _is_cut_off(request, reply)
+
+
+def _is_empty(request: Request[Any], reply: Reply) -> bool:
     if _policy(request) == "accept":
         return False
     if getattr(request, "schema", None) is not None or (isinstance(request, AnswerRequest) and request.allow_empty):
@@ -40,13 +60,19 @@ def is_refused(request: Request[Any], reply: Reply) -> bool:
     return not text or text.isspace()
 
 
-def asked_again(request: Request[Any], model: Model) -> Request[Any] | None:
+def _is_cut_off(request: Request[Any], reply: Reply) -> bool:
+    if not isinstance(request, (GenerateRequest, ChatRequest)) or request.on_length == "accept":
+        return False
+    return getattr(request, "schema", None) is None and getattr(reply, "finish_reason", None) == "length"
+
+
+def asked_again(request: Request[Any], reply: Reply, model: Model) -> Request[Any] | None:
     """Give what to send once more, or None where that is not wanted or could bring nothing new.
 
     A sampled request gets another seed: 63 bits of BLAKE2b of its own, so that a run repeated with its seed samples the
     same. Any other is sent as it is, unless the model says that it repeats itself.
     """
-    if _policy(request) != "retry":
+    if _policy(request) != "retry" or not _is_empty(request, reply):
         return None
     sampling: Sampling | None = getattr(request, "sampling", None)
     if sampling is not None and sampling.temperature > 0:
@@ -57,7 +83,9 @@ def asked_again(request: Request[Any], model: Model) -> Request[Any] | None:
 
 
 def refusal(request: Request[Any], reply: Reply, model: Model, *, is_second: bool) -> ModelError:
-    """Say that there are no words, why it was not asked for again, and what to write to take it as it is."""
+    """Say what is wrong with a reply, why it was not asked for again, and what to write to take it as it is."""
+    if not _is_empty(request, reply):
+        return _too_long(request, reply, model)
     ended = getattr(reply, "finish_reason", None)
     how = f" (finish_reason {ended!r})" if ended else ""
     if is_second:
@@ -72,6 +100,18 @@ def refusal(request: Request[Any], reply: Reply, model: Model, *, is_second: boo
         field="on_empty_output",
         got=f"{getattr(reply, 'text', '')!r}{how}",
         wanted="a text with words",
+        fix=fix,
+    )
+
+
+def _too_long(request: Request[Any], reply: Reply, model: Model) -> ModelError:
+    most: int = getattr(request, "max_tokens", 0)
+    fix = 'Raise max_tokens, ask for less, or take what there is: on_length="accept".'
+    return ModelError(
+        f"{model.name!r} was cut off after {most:,} tokens (max_tokens). {fix}",
+        field="on_length",
+        got=shown(getattr(reply, "text", "")),
+        wanted=f"a reply that ends by itself within {most:,} tokens",
         fix=fix,
     )
 

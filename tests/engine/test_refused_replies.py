@@ -1,4 +1,4 @@
-"""Empty replies: asked for once more, refused or taken as the node says, and never kept as if they were replies."""
+"""Replies without words or cut off: refused or taken as the node says, and never kept as if they were replies."""
 
 from __future__ import annotations
 
@@ -175,3 +175,41 @@ def test_the_choice_survives_a_file_and_is_one_of_three(make: Any) -> None:
     assert again.on_empty_output == "accept"
     with pytest.raises(fc.ChainError, match="on_empty_output"):
         make(on_empty_output="never")
+
+
+@given(st.sampled_from(SAMPLED), st.sampled_from(["accept", "error"]), st.integers(1, 4), st.integers(1, 4))
+def test_a_reply_that_is_cut_off_is_taken_or_refused(make: Any, policy: Any, words: int, most: int) -> None:
+    model = Writing(" ".join(["word"] * words))
+    found = run_of(make(model=model, max_tokens=most, on_length=policy))
+    if words > most and policy == "error":
+        assert isinstance(found, fc.Failure)
+        assert isinstance(found.error, fc.NodeError)
+        assert found.error.field == "on_length"
+        assert f"cut off after {most} tokens" in str(found.error)
+        assert 'on_length="accept"' in (found.error.fix or "")
+    else:
+        assert text_of(found).split() == ["word"] * min(words, most)
+    assert len(model.batches) == 1
+
+
+@pytest.mark.parametrize("make", SAMPLED)
+def test_a_reply_that_was_refused_for_its_length_is_kept_nowhere(tmp_path: Path, make: Any) -> None:
+    def asked(policy: str, *said: str) -> tuple[Any, int]:
+        model = Writing(*said)
+        with fc.Store(tmp_path / "replies.flow") as store:
+            return run_of(make(model=model, max_tokens=2, on_length=policy), store=store), len(model.batches)
+
+    assert isinstance(asked("error", "one two three")[0], fc.Failure)
+    assert asked("error", "one two") == ("one two", 1)
+    assert asked("error") == ("one two", 0)
+    text, calls = asked("accept", "one two three")
+    assert (text.split(), calls) == (["one", "two"], 1)
+    assert asked("accept") == (text, 0)
+
+
+@pytest.mark.parametrize("make", SAMPLED)
+def test_what_becomes_of_a_cut_off_reply_survives_a_file_and_is_one_of_two(make: Any) -> None:
+    again: Any = fc.Chain.from_json(fc.Chain(make(on_length="error")).to_json()).output
+    assert again.on_length == "error"
+    with pytest.raises(fc.ChainError, match="on_length"):
+        make(on_length="retry")
