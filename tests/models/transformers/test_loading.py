@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ import torch
 import flowchain as fc
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel, checkpoint, loading
+from flowchain.models.transformers.spec import Spec
 from flowchain.records import ClassifyRequest, EmbedRequest
 from tests.tiny_models import Build
 
@@ -203,3 +206,23 @@ def test_at_a_terminal_loading_shows_a_bar(folder: Path, monkeypatch: pytest.Mon
     finally:
         loading.transformers_logging.disable_progress_bar()
     assert "100%" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("pad", "pad_of_tokenizer", "ends", "used", "is_told"),
+    [(7, 8, 3, 7, False), (None, 8, 3, 8, False), (None, None, 3, 3, True), (None, None, [5, 3], 5, True)],
+)
+def test_which_token_fills_rows_where_none_is_there_for_it_is_logged(
+    pad: int | None,
+    pad_of_tokenizer: int | None,
+    ends: object,
+    used: int,
+    is_told: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(pad_token_id=pad, eos_token_id=ends))
+    tokenizer = SimpleNamespace(pad_token_id=pad_of_tokenizer, eos_token_id=9)
+    with caplog.at_level(logging.INFO, logger=loading.__name__):
+        assert loading.pad_id_of(Spec("m"), SimpleNamespace(config=config), tokenizer) == used
+    told = [record.getMessage() for record in caplog.records if "no pad token" in record.getMessage()]
+    assert [f"with token {used}, masked" in message for message in told] == [True] * is_told
