@@ -145,9 +145,9 @@ class Run(Generic[T_co]):
     def coverage(self) -> Coverage:
         """Which part of which input text was read by which node; sums to every text's length."""
         documents = dict(_documents(self.inputs))
-        readings = [(exchange.node, _read_by(exchange.request)) for exchange in self.requests]
+        read = [(exchange, _read_by(exchange.request)) for exchange in self.requests]
         drops = [(f"{drop.node}: {drop.reason}", pieces_of(drop.text)) for drop in self.drops]
-        return cover(documents, readings, drops, _unknown(self.requests))
+        return cover(documents, [(exchange.node, pieces) for exchange, pieces in read], drops, _unknown(read))
 
     def save_html(self, path: str | PathLike[str]) -> None:
         """Write the run as one static page: no script, nothing loaded from elsewhere, every text escaped."""
@@ -239,20 +239,23 @@ def _read_by(request: Request[Any]) -> list[Piece]:
 def _texts_of(request: Request[Any]) -> Iterator[str]:
     for field_name in request.__dataclass_fields__:
         value = getattr(request, field_name)
-        for text in value if isinstance(value, tuple) else (value,):
-            text = getattr(text, "content", text)
-            if isinstance(text, str):
-                yield text
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            for item in value:
+                text = getattr(item, "content", item)  # of a message
+                if isinstance(text, str):
+                    yield text
 
 
-def _unknown(exchanges: Iterable[Exchange]) -> Iterator[Piece]:
+def _unknown(read: Iterable[tuple[Exchange, list[Piece]]]) -> Iterator[Piece]:
     """What of other texts the models' vocabularies have no token for."""
     looked: set[tuple[int, int, int, int]] = set()
-    for exchange in exchanges:
+    for exchange, pieces in read:
         unknown = getattr(exchange._model, "unknown", None)
         if unknown is None:
             continue
-        for piece in _read_by(exchange.request):
+        for piece in pieces:
             place = id(exchange._model), id(piece.origin), piece.start, piece.end
             if place not in looked:
                 looked.add(place)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -92,6 +93,8 @@ async def awaited(model: Any, store: fc.Store) -> list[Any]:
 
 
 def main(how: str, log: str, store_path: str) -> None:
+    # What a shell starts in the background is told to ignore Ctrl-C, and so would be all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     model: Any = Hung(log) if how.startswith("hung") else Slow(log)
     with fc.Store(store_path) as store:
         try:

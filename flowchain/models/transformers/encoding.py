@@ -45,6 +45,8 @@ class _Specials:
     ids: frozenset[int]
     """Without the unknown token, which any text may hold."""
     pattern: re.Pattern[str] | None
+    unknown: int | None
+    """The unknown token, of tokenizers that know which characters it stands for."""
 
 
 _specials: WeakKeyDictionary[Tokenizing, _Specials] = WeakKeyDictionary()
@@ -98,11 +100,12 @@ def tokenise(tokenizing: Tokenizing, texts: Sequence[str], *, has_offsets: bool 
 
 def unknown(tokenizing: Tokenizing, text: str) -> list[tuple[int, int]]:
     """Give the spans of a document that become the unknown token."""
-    tokenizer = tokenizing.tokenizer
-    if tokenizer.unk_token_id is None or not tokenizer.is_fast:
+    mark = specials_of(tokenizing).unknown
+    # The tokens alone are remembered from when the text was sent; where they stand is asked of few texts.
+    if mark is None or mark not in tokenise(tokenizing, [text])[0].ids:
         return []
-    tokens = tokenise(tokenizing, [text], has_offsets=True)
-    return [place for made in tokens for token, place in zip(*made, strict=True) if token == tokenizer.unk_token_id]
+    [tokens] = tokenise(tokenizing, [text], has_offsets=True)
+    return [place for token, place in zip(*tokens, strict=True) if token == mark]
 
 
 def specials_of(tokenizing: Tokenizing) -> _Specials:
@@ -113,7 +116,9 @@ def specials_of(tokenizing: Tokenizing) -> _Specials:
         contents = sorted(filter(None, special.values()), key=len, reverse=True)
         ids = frozenset(special) | frozenset(tokenizer.all_special_ids)
         _specials[tokenizing] = _Specials(
-            ids - {tokenizer.unk_token_id}, re.compile("|".join(map(re.escape, contents))) if contents else None
+            ids - {tokenizer.unk_token_id},
+            re.compile("|".join(map(re.escape, contents))) if contents else None,
+            tokenizer.unk_token_id if tokenizer.is_fast else None,
         )
     return _specials[tokenizing]
 
