@@ -11,7 +11,6 @@ span = chain.run(documents=texts, question="Who may raise StopIteration?")
 
 from flowchain.chain import Chain
 from flowchain.documents import Document, read_document
-from flowchain.engine.preview import Preview
 from flowchain.engine.prompt_changes import PromptDifference, diff
 from flowchain.engine.settings import Settings
 from flowchain.engine.signals import sigterm_as_interrupt
@@ -47,7 +46,7 @@ from flowchain.nodes.tasks import (
 )
 from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.protocols import Window
-from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Source
+from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Preview, Source
 from flowchain.retry import (
     Retry,
     retry_if_exception,

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from flowchain.engine.settings import SETTING_NAMES, Settings
 from flowchain.errors import ChainError, InputError, Problem, shown
 from flowchain.nodes.ref import Node, Ref
-from flowchain.records import Failure
+from flowchain.records import Failure, Preview
 
 if TYPE_CHECKING:
     import networkx
 
     from flowchain.engine.executor import Executor
-    from flowchain.engine.preview import Preview
     from flowchain.events import Event
     from flowchain.graph.build import Scope
     from flowchain.graph.check import Report

@@ -23,7 +23,7 @@ class Document(BaseModel):
     2
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     text: str
     pages: tuple[tuple[int, int], ...]

@@ -8,7 +8,7 @@ equal requests to equal models are the same work. Its class says what comes back
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,7 @@ TASKS: tuple[Task, ...] = ("summarize", "answer", "classify", "generate", "chat"
 class Value(BaseModel):
     """Base of the values that task nodes give: frozen, compared by content."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Source(Value):
@@ -290,3 +290,29 @@ class EntitiesReply(Reply):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorReply(Reply):
     vector: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One request as it would be sent.
+
+    >>> import flowchain as fc
+    >>> (preview,) = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=9)).prompts(text="It ran.")
+    >>> preview.node, preview.text, preview.tokens, preview.is_exact
+    ('summarize_1', 'It ran.', 2, True)
+    """
+
+    node: str
+    item: tuple[int, ...]
+    """Numbers of the map items around the node, outermost first; empty outside maps."""
+    model: str
+    request: Request[Any]
+    text: str
+    tokens: int
+    """Of the text shown; where ``is_exact`` is False, the holes count as the few words that stand for them."""
+    ids: tuple[int, ...] | None
+    """Token ids as they are sent, where the model has a tokenizer to show them; of several rows, the longest."""
+    rows: tuple[tuple[int, ...], ...]
+    """Token ids of every row, where one request is read in several: one a label, one a window; else empty."""
+    is_exact: bool
+    """Is all of it known, so that it will be sent just so?"""

@@ -21,13 +21,13 @@ from flowchain.engine.inputs import Inputs
 from flowchain.engine.limits import check_tokens, readers_of
 from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Plan, Step, model_steps, needs_loop, steps_of
-from flowchain.engine.preview import Preview, preview
+from flowchain.engine.preview import preview
 from flowchain.engine.schedule import Pause, Row
 from flowchain.engine.settings import Settings
 from flowchain.errors import InputError
 from flowchain.events import Event
 from flowchain.protocols import Model
-from flowchain.records import Failure
+from flowchain.records import Failure, Preview
 
 OnError: TypeAlias = Literal["raise", "keep"]
 

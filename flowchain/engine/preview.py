@@ -10,7 +10,6 @@ its ways.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flowchain.engine.control import chosen_way
@@ -32,6 +31,7 @@ from flowchain.records import (
     EmbedRequest,
     EntitiesReply,
     ExtractRequest,
+    Preview,
     Reply,
     Request,
     SummarizeRequest,
@@ -40,32 +40,6 @@ from flowchain.records import (
     VectorReply,
 )
 from flowchain.windows.fit import prompt_of
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """One request as it would be sent.
-
-    >>> import flowchain as fc
-    >>> (preview,) = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=9)).prompts(text="It ran.")
-    >>> preview.node, preview.text, preview.tokens, preview.is_exact
-    ('summarize_1', 'It ran.', 2, True)
-    """
-
-    node: str
-    item: tuple[int, ...]
-    """Numbers of the map items around the node, outermost first; empty outside maps."""
-    model: str
-    request: Request[Any]
-    text: str
-    tokens: int
-    """Of the text shown; where ``is_exact`` is False, the holes count as the few words that stand for them."""
-    ids: tuple[int, ...] | None
-    """Token ids as they are sent, where the model has a tokenizer to show them; of several rows, the longest."""
-    rows: tuple[tuple[int, ...], ...]
-    """Token ids of every row, where one request is read in several: one a label, one a window; else empty."""
-    is_exact: bool
-    """Is all of it known, so that it will be sent just so?"""
 
 
 class _NotKnown(str):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flowchain.engine.preview import Preview
 from flowchain.errors import escape
+from flowchain.records import Preview
 
 _MOST_SHOWN = 20
 _LONGEST_LINE = 200

@@ -157,7 +157,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     True
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True)
 
     # Outside pydantic's fields: derived once at construction, read by the graph on every walk.
     __slots__ = ("_edges", "_scope", "_use")
