@@ -6,6 +6,8 @@ import copy
 import math
 import operator
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -227,3 +229,31 @@ def test_a_bad_name_is_told_with_its_character(name: str, told: str) -> None:
         fc.Summarize(text="a", name=name)
     with pytest.raises(fc.ChainError, match=told):
         fc.Input(name, str)
+
+
+FIRST_USE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import flowchain as fc
+found, together = [], threading.Barrier(8)
+
+def first_use():
+    together.wait()
+    try:
+        text = fc.Input("text", str)
+        fc.Generate(prompt=fc.PromptTemplate("{a}", values={"a": text}), max_tokens=9)
+        fc.Summarize(text=text, max_tokens=0)
+    except fc.ChainError as error:
+        found.append("max_tokens" in str(error))
+
+threads = [threading.Thread(target=first_use) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(found == [True] * 8)
+"""
+
+
+def test_threads_that_meet_at_a_first_use_get_the_same_rules() -> None:
+    """Classes are built when they are first used."""
+    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
