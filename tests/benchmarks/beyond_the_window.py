@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from tests.benchmarks.pages import put_between
+
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "docs" / "beyond_the_window.json"
 PICTURE, PAGE = FIGURES.with_suffix(".svg"), FIGURES.with_name("windows.md")
-START, END = "<!-- beyond the window -->", "<!-- /beyond the window -->"
+MARK = "beyond the window"
 SHARES, STORIES, SEED = tuple(tenth / 10 for tenth in range(11)), 10, 2
 WIDTH, HEIGHT, LEFT, TOP = 640, 248, 44, 34
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - 16, HEIGHT - TOP - 64
@@ -58,11 +60,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def shown_on(page: str, figures: dict[str, Any]) -> str:
     """Give the page with the table between its marks."""
-    before, start, rest = page.partition(START)
-    _, end, after = rest.partition(END)
-    assert start, f"the page has no mark {START}"
-    assert end, f"the page has no mark {END}"
-    return f"{before}{start}\n{table(figures)}\n{end}{after}"
+    return put_between(page, MARK, table(figures))
 
 
 def draw(figures: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
+from tests.benchmarks.pages import put_between
 from tests.benchmarks.peers import FIGURES, origin, table, told
 
 PICTURE, PAGE = FIGURES.with_suffix(".svg"), FIGURES.with_name("performance.md")
-START, END = "<!-- measured -->", "<!-- /measured -->"
+MARK = "measured"
 LOWEST, HIGHEST = -1, 5  # powers of ten on the axis
 WIDTH, COLUMNS = 960, 2
 NAMES, DECADE, VALUE = 104, 52, 60  # widths: of the systems' names, of a power of ten, of the figure behind a bar
@@ -83,11 +84,7 @@ def panel_of(workload: dict[str, Any], names: list[str]) -> Iterator[str]:
 
 def shown_on(page: str, figures: dict[str, Any]) -> str:
     """Give the page with the figures between its marks."""
-    before, start, rest = page.partition(START)
-    _, end, after = rest.partition(END)
-    assert start, f"the page has no mark {START}"
-    assert end, f"the page has no mark {END}"
-    return f"{before}{start}\n{table(figures)}\n\n{origin(figures)}\n{end}{after}"
+    return put_between(page, MARK, f"{table(figures)}\n\n{origin(figures)}")
 
 
 def at(power: float) -> float:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import flowchain as fc
+from tests.benchmarks.pages import put_between
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "windows.md"
-START, END = "<!-- proved -->", "<!-- /proved -->"
+MARK = "proved"
 EXAMPLES = (
     "beyond_the_window",
     "chat",
@@ -88,11 +89,7 @@ def table(found: dict[str, Any]) -> str:
 
 def shown_on(page: str, found: dict[str, Any]) -> str:
     """Give the page with the table between its marks."""
-    before, start, rest = page.partition(START)
-    _, end, after = rest.partition(END)
-    assert start, f"the page has no mark {START}"
-    assert end, f"the page has no mark {END}"
-    return f"{before}{start}\n{table(found)}\n{end}{after}"
+    return put_between(page, MARK, table(found))
 
 
 def main() -> None:
