@@ -28,12 +28,9 @@ def mark_of(text: str) -> str:
     'qrdehf'
     """
     data = text.encode("utf-8", "surrogatepass")
-    for number in itertools.count():
-        digest = blake2b(data, digest_size=5, salt=number.to_bytes(8, "big")).digest()
-        mark = b32encode(digest).decode().lower()[:MARK_BYTES]
-        if mark not in text:
-            return mark
-    raise AssertionError("counting never ends")
+    digests = (blake2b(data, digest_size=5, salt=number.to_bytes(8, "big")).digest() for number in itertools.count())
+    marks = (b32encode(digest).decode().lower()[:MARK_BYTES] for digest in digests)
+    return next(mark for mark in marks if mark not in text)
 
 
 def fenced(text: str) -> Excerpt:

@@ -336,8 +336,8 @@ class Core:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""
         task, effect = family.task, family.effect
         plan, path = effect.plan, task.frame.path
-        is_fast = plan.is_plain and not (self._before_step is not None and plan.has_fused)
-        is_fast = is_fast and not (self._on_loop is not None and plan.is_told_by_core)
+        has_limit, is_listened_to = self._before_step is not None, self._on_loop is not None
+        is_fast = plan.is_plain and not (has_limit and plan.has_fused) and not (is_listened_to and plan.is_told_by_core)
         while task.family is family and len(family.frames) < WIDEST_MAP:
             item = next(family.items, EMPTY)
             if item is EMPTY:

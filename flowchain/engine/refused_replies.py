@@ -15,10 +15,10 @@ is not what the node was asked for.
 from __future__ import annotations
 
 import dataclasses
-from hashlib import blake2b
 from typing import Any
 
 from flowchain.errors import ModelError, shown
+from flowchain.programs.ask import seed_from
 from flowchain.protocols import Model
 from flowchain.records import (
     AnswerRequest,
@@ -69,15 +69,14 @@ def _is_cut_off(request: Request[Any], reply: Reply) -> bool:
 def asked_again(request: Request[Any], reply: Reply, model: Model) -> Request[Any] | None:
     """Give what to send once more, or None where that is not wanted or could bring nothing new.
 
-    A sampled request gets another seed: 63 bits of BLAKE2b of its own, so that a run repeated with its seed samples the
-    same. Any other is sent as it is, unless the model says that it repeats itself.
+    A sampled request gets another seed, made of its own, so that a run repeated with its seed samples the same. Any
+    other is sent as it is, unless the model says that it repeats itself.
     """
     if _policy(request) != "retry" or not _is_empty(request, reply):
         return None
     sampling: Sampling | None = getattr(request, "sampling", None)
     if sampling is not None and sampling.temperature > 0:
-        digest = blake2b(f"{sampling.seed}/again".encode(), digest_size=8).digest()
-        changed: Any = {"sampling": dataclasses.replace(sampling, seed=int.from_bytes(digest, "big") >> 1)}
+        changed: Any = {"sampling": dataclasses.replace(sampling, seed=seed_from(f"{sampling.seed}/again"))}
         return dataclasses.replace(request, **changed)
     return None if getattr(model, "is_deterministic", False) else request
 

@@ -56,11 +56,12 @@ class Site(NamedTuple):
         return dict(zip(self.input_names, self.input_values, strict=True))
 
     def seed(self, own: int | None) -> int:
-        """Give the seed of a sampled request: its own, or one that depends on run, node and item, never on position.
-
-        63 bits of BLAKE2b (RFC 7693), so that every signed 64-bit generator takes it.
-        """
+        """Give the seed of a sampled request: its own, or one that depends on run, node and item, never on position."""
         if own is not None:
             return own
-        text = f"{self.run_seed}/{self.node}/{self.item}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+        return seed_from(f"{self.run_seed}/{self.node}/{self.item}")
+
+
+def seed_from(text: str) -> int:
+    """Make a seed of a text: 63 bits of BLAKE2b (RFC 7693), so that every signed 64-bit generator takes it."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

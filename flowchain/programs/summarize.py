@@ -40,10 +40,12 @@ def summarize(
             text=piece, focus=focus, instruction=told, max_tokens=tokens, on_empty_output=on_empty_output
         )
 
-    request, then = asking(instruction), asking(combine_instruction or instruction)
-    room = room_for(site.model, request, max_tokens)
+    request = then = asking(instruction)
+    room = later = room_for(site.model, request, max_tokens)
+    if combine_instruction is not None:
+        then, later = asking(combine_instruction), None  # measured only where a text is read in pieces
     while room is not None and not room.holds(text):
-        later = room_for(site.model, then, max_tokens)
+        later = later or room_for(site.model, then, max_tokens)
         assert later is not None  # the model has a window, as the first request showed
         pieces = room.pieces(text)
         tokens = max(1, min(max_tokens, min(room.tokens, later.tokens) // 2 - SEPARATOR_TOKENS))
