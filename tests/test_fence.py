@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain import fence
 from flowchain.fence import MARK_BYTES, fenced, mark_of
 from flowchain.testing import FakeModel
 
@@ -58,3 +59,9 @@ def test_an_answer_is_asked_for_with_each_document_between_its_marks(window: int
         assert "Sentence" in inside
         assert "Who?" in behind
         assert "Sentence" not in behind
+
+
+def test_a_mark_that_a_document_holds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No document is known that holds its own first mark of six letters; of one letter, this one holds all but one."""
+    monkeypatch.setattr(fence, "MARK_BYTES", 1)
+    assert fence.mark_of("abcdefghijklmnopqrstuvwxyz23456") == "7"
