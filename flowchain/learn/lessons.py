@@ -80,7 +80,7 @@ def lessons_for(
             write(model, _request(task, text, languages), wanted, index)
             for index, (text, wanted) in enumerate(examples)
         ]
-    pad_id = pad_id_of(model.spec, module, model.tokenizing().tokenizer)
+    pad_id = pad_id_of(module.config, model.tokenizing().tokenizer)
     if module.config.pad_token_id is None:
         module.config.pad_token_id = pad_id  # a decoder's classifier looks for its last token by it
     return Prepared(module, lessons, pad_id)

@@ -207,7 +207,7 @@ TABLE = """
 74 files cut short
     models/transformers/test_checkpoint::test_a_file_cut_short_anywhere_is_found_from_its_header
 75 more words than embeddings, no pad token
-    models/transformers/test_loading::test_which_token_fills_rows_where_none_is_there_for_it_is_logged
+    models/transformers/test_loading::test_what_stands_in_for_a_pad_token_is_told_by_check_and_repr
     models/transformers/test_loading::test_more_words_than_embeddings_is_an_error_before_weights
 76 memory runs out
     faults/test_memory::test_what_is_too_large_alone_fails_alone_and_gives_its_memory_back
@@ -342,7 +342,6 @@ OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
-    75: "which token pads where the tokenizer has none is told in the log alone",
     91: "summaries, translations and answers that were cut off are marked in the trace, and refused by no setting",
     94: "a request that the server counts as too long is refused with both counts, and not split again",
     96: "with a store, a row's content is kept with its replies, not before the first call",

@@ -8,7 +8,6 @@ Imports torch and transformers at its top, and is itself imported when a model i
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import sys
 import threading
@@ -44,8 +43,6 @@ from flowchain.models.transformers.checkpoint import (
 )
 from flowchain.models.transformers.recent import Recent
 from flowchain.models.transformers.spec import Spec
-
-_log = logging.getLogger(__name__)
 
 _AUTO: dict[Head, Any] = {
     "base": AutoModel,
@@ -179,7 +176,7 @@ def load_weights(spec: Spec) -> Loaded:
             dtype=dtype,
             lock=tokenizing.lock,
             name=spec.name,
-            pad_id=pad_id_of(spec, module, tokenizing.tokenizer),
+            pad_id=pad_id_of(module.config, tokenizing.tokenizer),
             pid=os.getpid(),
         )
         # A folder that was written anew replaces what was loaded from it before.
@@ -318,19 +315,29 @@ def _check_vocabulary(spec: Spec, words: int, rows: int | None) -> None:
         )
 
 
-def pad_id_of(spec: Spec, module: Any, tokenizer: Any) -> int:
-    """Give what fills short rows: the checkpoint's own pad id, else an end id; it is always masked."""
-    stated = module.config.get_text_config().pad_token_id
-    if stated is None:
-        stated = tokenizer.pad_token_id
-    if stated is not None and stated >= 0:
-        return int(stated)
-    ends = module.config.get_text_config().eos_token_id
+def pad_id_of(config: Any, tokenizer: Any) -> int:
+    """Give what fills short rows: the checkpoint's own pad id, else an end id, else 0; it is always masked."""
+    stated = _stated_pad(config, tokenizer)
+    if stated is not None:
+        return stated
+    ends = config.get_text_config().eos_token_id
     ends = tokenizer.eos_token_id if ends is None else ends
     used = ends[0] if isinstance(ends, list) else ends
-    used = 0 if used is None else int(used)
-    _log.info("model %s has no pad token: short rows of a batch are filled with token %d, masked", spec.name, used)
-    return used
+    return 0 if used is None else int(used)
+
+
+def pad_note(config: Any, tokenizer: Any) -> str:
+    """Say what stands in for a pad token where the checkpoint has none; nothing where it has one."""
+    if _stated_pad(config, tokenizer) is not None:
+        return ""
+    return f"no pad token: token {pad_id_of(config, tokenizer):,} stands in for it, masked"
+
+
+def _stated_pad(config: Any, tokenizer: Any) -> int | None:
+    stated = config.get_text_config().pad_token_id
+    if stated is None:
+        stated = tokenizer.pad_token_id
+    return int(stated) if stated is not None and stated >= 0 else None
 
 
 def _key(spec: Spec) -> _Key | None:

@@ -146,6 +146,14 @@ class TransformersModel:
 
         return vocabulary_of(self.tokenizing(), self.name)
 
+    @property
+    def note(self) -> str:
+        """What stands in for a pad token where the checkpoint has none; known once config and tokenizer were read."""
+        config, tokenizing = self._known.get("config"), self._known.get("tokenizing")
+        if config is None or tokenizing is None:
+            return ""
+        return str(self._loading().pad_note(config, tokenizing.tokenizer))
+
     def count(self, text: str) -> int:
         """Count a text in the model's tokens, without special tokens; special tokens written in it count as text."""
         from flowchain.models.transformers.encoding import encode
@@ -263,7 +271,8 @@ class TransformersModel:
             held = self._held()
         except ModelError:  # settings that don't exist here are told where they are used
             held = None
-        return f"TransformersModel({spec.name!r}{rest})" + (f" [loaded: {held}]" if held is not None else "")
+        known = "; ".join(part for part in (f"loaded: {held}" if held is not None else "", self.note) if part)
+        return f"TransformersModel({spec.name!r}{rest})" + (f" [{known}]" if known else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._spec, self._window)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import pickle
 import re
@@ -21,7 +20,6 @@ import torch
 import flowchain as fc
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel, checkpoint, loading
-from flowchain.models.transformers.spec import Spec
 from flowchain.records import ClassifyRequest, EmbedRequest
 from tests.tiny_models import Build
 
@@ -209,20 +207,39 @@ def test_at_a_terminal_loading_shows_a_bar(folder: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("pad", "pad_of_tokenizer", "ends", "used", "is_told"),
-    [(7, 8, 3, 7, False), (None, 8, 3, 8, False), (None, None, 3, 3, True), (None, None, [5, 3], 5, True)],
+    ("pad", "pad_of_tokenizer", "ends", "end_of_tokenizer", "used", "is_told"),
+    [
+        (7, 8, 3, 9, 7, False),
+        (None, 8, 3, 9, 8, False),
+        (None, None, 3, 9, 3, True),
+        (None, None, [5, 3], 9, 5, True),
+        (-1, None, None, 9, 9, True),
+        (None, None, None, None, 0, True),
+    ],
 )
-def test_which_token_fills_rows_where_none_is_there_for_it_is_logged(
+def test_which_token_fills_rows_where_none_is_there_for_it(
     pad: int | None,
     pad_of_tokenizer: int | None,
     ends: object,
+    end_of_tokenizer: int | None,
     used: int,
     is_told: bool,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(pad_token_id=pad, eos_token_id=ends))
-    tokenizer = SimpleNamespace(pad_token_id=pad_of_tokenizer, eos_token_id=9)
-    with caplog.at_level(logging.INFO, logger=loading.__name__):
-        assert loading.pad_id_of(Spec("m"), SimpleNamespace(config=config), tokenizer) == used
-    told = [record.getMessage() for record in caplog.records if "no pad token" in record.getMessage()]
-    assert [f"with token {used}, masked" in message for message in told] == [True] * is_told
+    tokenizer = SimpleNamespace(pad_token_id=pad_of_tokenizer, eos_token_id=end_of_tokenizer)
+    assert loading.pad_id_of(config, tokenizer) == used
+    assert loading.pad_note(config, tokenizer) == (
+        f"no pad token: token {used} stands in for it, masked" if is_told else ""
+    )
+
+
+def test_what_stands_in_for_a_pad_token_is_told_by_check_and_repr(tiny: Build) -> None:
+    without, having = (TransformersModel(str(tiny(family))) for family in ("gpt2", "bert"))
+    assert "pad" not in repr(without)  # nothing was read of it yet
+    told = f"no pad token: token {without.config.eos_token_id:,} stands in for it, masked"
+    for model, is_told in ((without, True), (having, False)):
+        chain = fc.Chain(fc.Embed(text=fc.Input("text", str), model=model))
+        assert (told in repr(chain.check())) == is_told
+        assert (told in repr(chain.trace(text="Hello"))) == is_told
+        assert (told in repr(model)) == is_told
+        assert "[loaded: cpu" in repr(model)
