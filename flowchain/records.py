@@ -159,6 +159,8 @@ class SummarizeRequest(TextRequest["SummaryReply"]):
     """A question or topic that the summary should serve."""
     instruction: str | None = None
     """What to tell the model instead of flowchain's own words."""
+    on_length: OnLength = "accept"
+    """A summary that ``max_tokens`` cut off: taken, or refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,7 +153,9 @@ def _reply(request: Any, said: Reply | str) -> Reply:
     if isinstance(said, Reply):
         return said
     if isinstance(request, SummarizeRequest):
-        return SummaryReply(text=said[: _first_words(said, request.max_tokens)])
+        is_cut = len(said.split()) > request.max_tokens
+        text = said[: _first_words(said, request.max_tokens)]
+        return SummaryReply(text=text, finish_reason="length" if is_cut else "eos")
     if isinstance(request, AnswerRequest):
         return AnswerReply(text=said, score=1.0)
     text = said

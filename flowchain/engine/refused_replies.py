@@ -22,8 +22,6 @@ from flowchain.programs.ask import seed_from
 from flowchain.protocols import Model
 from flowchain.records import (
     AnswerRequest,
-    ChatRequest,
-    GenerateRequest,
     OnEmptyOutput,
     Reply,
     Request,
@@ -61,7 +59,7 @@ def _is_empty(request: Request[Any], reply: Reply) -> bool:
 
 
 def _is_cut_off(request: Request[Any], reply: Reply) -> bool:
-    if not isinstance(request, (GenerateRequest, ChatRequest)) or request.on_length == "accept":
+    if getattr(request, "on_length", "accept") == "accept":
         return False
     return getattr(request, "schema", None) is None and getattr(reply, "finish_reason", None) == "length"
 
@@ -105,7 +103,11 @@ def refusal(request: Request[Any], reply: Reply, model: Model, *, is_second: boo
 
 def _too_long(request: Request[Any], reply: Reply, model: Model) -> ModelError:
     most: int = getattr(request, "max_tokens", 0)
-    fix = 'Raise max_tokens, ask for less, or take what there is: on_length="accept".'
+    # What reads a long text in pieces may have to bound its replies lower than the node does.
+    fix = (
+        "Raise max_tokens (of pieces of a long text: the model's window), ask for less, or take what there is: "
+        'on_length="accept".'
+    )
     return ModelError(
         f"{model.name!r} was cut off after {most:,} tokens (max_tokens). {fix}",
         field="on_length",

@@ -19,8 +19,8 @@ from flowchain.graph.type_names import TYPES, read_type
 from flowchain.nodes import control
 from flowchain.nodes.bodies import type_of
 from flowchain.nodes.function import NodeFunction
+from flowchain.nodes.labels import LONGEST_LABEL, MOST_LABELS
 from flowchain.nodes.ref import Node, Use, checked_name
-from flowchain.nodes.tasks import LONGEST_LABEL, MOST_LABELS
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
 

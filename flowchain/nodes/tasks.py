@@ -6,7 +6,6 @@ is left out, the chain's model for that task is taken (``models={"summarize": â€
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, Literal
 
@@ -14,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, Field, SkipValidation
 from typing_extensions import TypeVar
 
 from flowchain.errors import Problem
+from flowchain.nodes.labels import LONGEST_LABEL, MOST_LABELS, label_problem
 from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.schema import schema_problem
 from flowchain.nodes.types import describe
 from flowchain.records import AnswerSpan, Classification, Entity, Message, OnEmptyOutput, OnLength, Task
 from flowchain.retry import Retry
-from flowchain.special import SPECIAL_TOKEN
 
 T_co = TypeVar("T_co", covariant=True)
 Reply_co = TypeVar("Reply_co", covariant=True, default=str)
@@ -34,8 +33,6 @@ Messages = Annotated[Sequence[Message | Ref[Message]], AfterValidator(tuple)]
 Overflow = Literal["error", "split", "summarize", "tail"]
 
 MOST_STOPS = 64
-MOST_LABELS = 1_000
-LONGEST_LABEL = 256
 LONGEST_STOP = 256
 
 
@@ -77,6 +74,8 @@ class Summarize(TaskNode[str]):
     """A text without words: ``error`` refuses it; without asking a model, ``skip`` gives ``""``, ``pass`` the text."""
     on_empty_output: OnEmptyOutput = "retry"
     """A summary without words: as `Generate` says; of a long text, each piece's."""
+    on_length: OnLength = "accept"
+    """A summary that its limit cut off: as `Generate` says; of a long text, each piece's."""
 
 
 class Answer(TaskNode[AnswerSpan]):
@@ -104,6 +103,8 @@ class Answer(TaskNode[AnswerSpan]):
     without asking a model where there are none."""
     on_empty_output: OnEmptyOutput = "retry"
     """An answer, or a note on a piece, without words: as `Generate` says. With ``allow_empty`` it is an answer."""
+    on_length: OnLength = "accept"
+    """An answer, or a note on a piece, that ``max_tokens`` cut off: as `Generate` says."""
 
 
 class Classify(TaskNode[Classification]):
@@ -149,44 +150,6 @@ class Classify(TaskNode[Classification]):
             if finding:
                 problems.append(self._problem("labels", *finding))
         return problems
-
-
-def label_problem(
-    labels: Sequence[str],
-    *,
-    is_complete: bool,
-    is_multi: bool,
-    max_labels: int = MOST_LABELS,
-    max_label_chars: int = LONGEST_LABEL,
-) -> tuple[str, str, str] | None:
-    """Find what is wrong with a set of labels: (got, wanted, fix).
-
-    >>> label_problem(["Yes", "yes "], is_complete=True, is_multi=False)[0]
-    "'Yes' and 'yes '"
-    """
-    if is_complete and len(labels) < (1 if is_multi else 2):
-        got = f"{len(labels)} labels" if len(labels) != 1 else f"one label ({labels[0]!r})"
-        fix = "With one label there is nothing to choose; multi_label=True scores it alone."
-        return got, "at least two labels", fix
-    if len(labels) > max_labels:
-        fix = "Classify in two steps, first a group, then within it; or raise max_labels=."
-        return f"{len(labels):,} labels", f"at most {max_labels:,}", fix
-    seen: dict[str, str] = {}
-    for label in labels:
-        if not label.strip():
-            return repr(label), "a label with text", "Name every label."
-        if len(label) > max_label_chars:
-            fix = "A label is a name, not a text; if it is meant, raise max_label_chars=."
-            return f"a label of {len(label):,} characters", f"at most {max_label_chars:,}", fix
-        special = SPECIAL_TOKEN.search(label)
-        if special:
-            fix = f"Models may read {special[0]} as an end or a mask, and never say it; call the label otherwise."
-            return repr(label), "a label without special tokens", fix
-        folded = unicodedata.normalize("NFC", label).strip().casefold()
-        if folded in seen:
-            return f"{seen[folded]!r} and {label!r}", "different labels", "The two would share one score; rename one."
-        seen[folded] = label
-    return None
 
 
 class Sampled(TaskNode[T_co], Generic[T_co]):
@@ -319,7 +282,8 @@ class Translate(TaskNode[str]):
     source: Annotated[str, Field(min_length=1)]
     target: Annotated[str, Field(min_length=1)]
     max_tokens: MaxTokens = 512
-    """Longest translation of one piece, in the model's tokens; a text beyond the window is read in pieces."""
+    """Longest translation of one piece, in the model's tokens; a text beyond the window is read in pieces, and a piece
+    whose translation was cut off again in halves: none is ever taken cut."""
     on_empty_output: OnEmptyOutput = "retry"
     """A translation without words: as `Generate` says; of a long text, each piece's."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.fence import fenced
@@ -11,7 +12,7 @@ from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import locate, must_shrink, refuse_empty
 from flowchain.programs.room import room_for
 from flowchain.protocols import tasks_of
-from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest, OnEmptyOutput
+from flowchain.records import AnswerReply, AnswerRequest, AnswerSpan, GenerateRequest, OnEmptyOutput, OnLength
 
 
 def answer(
@@ -23,6 +24,7 @@ def answer(
     max_tokens: int,
     on_empty: str,
     on_empty_output: OnEmptyOutput,
+    on_length: OnLength,
 ) -> Program[AnswerSpan]:
     """Answer from one or several texts, with the place the answer stands in."""
     documents = (context,) if isinstance(context, str) else tuple(context)
@@ -42,7 +44,15 @@ def answer(
         )
         reply = yield from ask(request)
         return _span(site, documents, reply)
-    return (yield from _by_notes(site, question, documents, max_tokens, "accept" if allow_empty else on_empty_output))
+    policies = _Policies("accept" if allow_empty else on_empty_output, on_length)
+    return (yield from _by_notes(site, question, documents, max_tokens, policies))
+
+
+class _Policies(NamedTuple):
+    """Which replies are refused."""
+
+    on_empty_output: OnEmptyOutput
+    on_length: OnLength
 
 
 def _span(site: Site, documents: tuple[str, ...], reply: AnswerReply) -> AnswerSpan:
@@ -75,7 +85,7 @@ Answer:"""
 
 
 def _by_notes(
-    site: Site, question: str, documents: tuple[str, ...], max_tokens: int, on_empty_output: OnEmptyOutput
+    site: Site, question: str, documents: tuple[str, ...], max_tokens: int, policies: _Policies
 ) -> Program[AnswerSpan]:
     """Ask a generating model: at once where all fits, else for notes on each piece, and then from the notes.
 
@@ -88,7 +98,7 @@ def _by_notes(
             prompt=render(template, {"text": fenced(text), "question": question}),
             max_tokens=max_tokens,
             stop=("\n",),
-            on_empty_output=on_empty_output,
+            **policies._asdict(),
         )
 
     text: str = concatenate(_apart(documents))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowchain.errors import InputError
-from flowchain.nodes.tasks import label_problem
+from flowchain.nodes.labels import label_problem
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.overflow import tail
 from flowchain.programs.reading import refuse_empty

@@ -8,7 +8,7 @@ from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
 from flowchain.programs.reading import must_shrink, quoted, refuse_empty
 from flowchain.programs.room import room_for
-from flowchain.records import OnEmptyOutput, SummarizeRequest, SummaryReply
+from flowchain.records import OnEmptyOutput, OnLength, SummarizeRequest, SummaryReply
 
 
 def summarize(
@@ -19,6 +19,7 @@ def summarize(
     max_tokens: int,
     on_empty: str,
     on_empty_output: OnEmptyOutput = "retry",
+    on_length: OnLength = "accept",
     instruction: str | None = None,
     combine_instruction: str | None = None,
 ) -> Program[str]:
@@ -37,7 +38,12 @@ def summarize(
     def asking(instruction: str | None) -> Callable[..., SummarizeRequest]:
         told = None if instruction is None else Excerpt(instruction)  # the developer's words, not a document's
         return lambda piece, tokens=max_tokens: SummarizeRequest(
-            text=piece, focus=focus, instruction=told, max_tokens=tokens, on_empty_output=on_empty_output
+            text=piece,
+            focus=focus,
+            instruction=told,
+            max_tokens=tokens,
+            on_empty_output=on_empty_output,
+            on_length=on_length,
         )
 
     request = then = asking(instruction)

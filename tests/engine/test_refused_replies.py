@@ -31,6 +31,8 @@ NODES: list[Callable[..., Any]] = [
     lambda **fields: fc.Translate(text=TEXT, source="en", target="de", **fields),
 ]
 SAMPLED = NODES[2:5]
+# A translation that is cut off is asked for again in halves.
+LIMITED = NODES[:5]
 
 
 class Writing(FakeModel):
@@ -38,11 +40,11 @@ class Writing(FakeModel):
 
     tasks = frozenset({"summarize", "generate", "chat", "translate"})
 
-    def __init__(self, *said: str, is_deterministic: bool = False) -> None:
+    def __init__(self, *said: str, is_deterministic: bool = False, window: int | None = None) -> None:
         self._said: Iterator[str] = iter(said)
         self.is_deterministic = is_deterministic
         tasks: Any = dict.fromkeys(self.tasks, lambda request: next(self._said))
-        super().__init__(**tasks)
+        super().__init__(**tasks, window=window)
 
 
 def run_of(node: Any, **settings: Any) -> Any:
@@ -177,7 +179,7 @@ def test_the_choice_survives_a_file_and_is_one_of_three(make: Any) -> None:
         make(on_empty_output="never")
 
 
-@given(st.sampled_from(SAMPLED), st.sampled_from(["accept", "error"]), st.integers(1, 4), st.integers(1, 4))
+@given(st.sampled_from(LIMITED), st.sampled_from(["accept", "error"]), st.integers(1, 4), st.integers(1, 4))
 def test_a_reply_that_is_cut_off_is_taken_or_refused(make: Any, policy: Any, words: int, most: int) -> None:
     model = Writing(" ".join(["word"] * words))
     found = run_of(make(model=model, max_tokens=most, on_length=policy))
@@ -192,12 +194,13 @@ def test_a_reply_that_is_cut_off_is_taken_or_refused(make: Any, policy: Any, wor
     assert len(model.batches) == 1
 
 
-@pytest.mark.parametrize("make", SAMPLED)
+@pytest.mark.parametrize("make", LIMITED)
 def test_a_reply_that_was_refused_for_its_length_is_kept_nowhere(tmp_path: Path, make: Any) -> None:
     def asked(policy: str, *said: str) -> tuple[Any, int]:
         model = Writing(*said)
         with fc.Store(tmp_path / "replies.flow") as store:
-            return run_of(make(model=model, max_tokens=2, on_length=policy), store=store), len(model.batches)
+            found = run_of(make(model=model, max_tokens=2, on_length=policy), store=store)
+            return found if isinstance(found, fc.Failure) else text_of(found), len(model.batches)
 
     assert isinstance(asked("error", "one two three")[0], fc.Failure)
     assert asked("error", "one two") == ("one two", 1)
@@ -207,9 +210,26 @@ def test_a_reply_that_was_refused_for_its_length_is_kept_nowhere(tmp_path: Path,
     assert asked("accept") == (text, 0)
 
 
-@pytest.mark.parametrize("make", SAMPLED)
+@pytest.mark.parametrize("make", LIMITED)
 def test_what_becomes_of_a_cut_off_reply_survives_a_file_and_is_one_of_two(make: Any) -> None:
     again: Any = fc.Chain.from_json(fc.Chain(make(on_length="error")).to_json()).output
     assert again.on_length == "error"
     with pytest.raises(fc.ChainError, match="on_length"):
         make(on_length="retry")
+
+
+@pytest.mark.parametrize("make", NODES[:2])
+def test_of_a_long_text_no_piece_is_cut_off_unseen(make: Any) -> None:
+    """The pieces' replies end in time, but for the second; what is made of them does, too."""
+
+    def reply(policy: str) -> Any:
+        model = Writing("one", "two " * 30, *["end"] * 20, window=60)
+        long = "It ran on and on. " * 20
+        node = make(model=model, max_tokens=10, on_length=policy)
+        return run_of(node.with_(**{"text" if isinstance(node, fc.Summarize) else "context": long}))
+
+    assert text_of(reply("accept")) == "end"
+    found = reply("error")
+    assert isinstance(found, fc.Failure)
+    assert "cut off after 10 tokens" in str(found.error)
+    assert "window" in str(found.error)

@@ -248,6 +248,7 @@ TABLE = """
     faults/test_server_answers::test_row_91_a_reply_that_was_cut_off_by_its_limit_is_marked
     faults/test_server_answers::test_row_91_a_reply_that_was_cut_off_is_an_error_where_the_node_says_so
     engine/test_refused_replies::test_a_reply_that_is_cut_off_is_taken_or_refused
+    programs/test_translate::test_what_was_cut_off_is_read_again_in_halves
 92 a typed reply that does not fit
     programs/test_generate::test_a_reply_that_does_not_fit_is_asked_for_again_with_the_reason
     programs/test_typed::test_a_key_that_stands_twice_at_any_depth_is_refused
@@ -342,7 +343,6 @@ OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
-    91: "summaries, translations and answers that were cut off are marked in the trace, and refused by no setting",
     94: "a request that the server counts as too long is refused with both counts, and not split again",
     96: "with a store, a row's content is kept with its replies, not before the first call",
     104: "plain functions run on the loop itself, not in a thread; in debug mode the one that holds it is named",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import flowchain as fc
-from flowchain.nodes.tasks import LONGEST_LABEL, LONGEST_STOP, MOST_LABELS, MOST_STOPS
+from flowchain.nodes.labels import LONGEST_LABEL, MOST_LABELS
+from flowchain.nodes.tasks import LONGEST_STOP, MOST_STOPS
 
 TEXT = fc.Input("text", str)
 

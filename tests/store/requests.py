@@ -64,6 +64,7 @@ FIELDS: dict[type[Request[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "max_tokens": COUNTS,
         "focus": st.none() | TEXTS,
         "instruction": st.none() | ANY_TEXT,
+        "on_length": ON_LENGTH,
         **POLICIES,
     },
     AnswerRequest: {

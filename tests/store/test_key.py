@@ -227,5 +227,6 @@ def test_defaults_are_those_of_format_1() -> None:
         "SummarizeRequest.focus": None,
         "SummarizeRequest.instruction": None,
         "SummarizeRequest.on_empty_output": "retry",
+        "SummarizeRequest.on_length": "accept",
         "TranslateRequest.on_empty_output": "retry",
     }
