@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 
+from flowchain.programs.ask import DrawnSeed
+
 # Not the system's source of chance, which costs a short run more than its work does, and not the module's, which is
 # the user's to seed and to draw from.
 _chance = random.Random()
@@ -21,6 +23,6 @@ def new_run_id() -> str:
     return f"{_chance.getrandbits(64):016x}"
 
 
-def new_seed() -> int:
+def new_seed() -> DrawnSeed:
     """Give a seed of 32 bits."""
-    return _chance.getrandbits(32)
+    return DrawnSeed(_chance.getrandbits(32))

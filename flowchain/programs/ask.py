@@ -33,6 +33,12 @@ def _unnoted(site: Site, text: str, reason: str) -> None:
     """Nobody keeps a ledger."""
 
 
+class DrawnSeed(int):
+    """A run's seed that nobody gave. Given to another run, as a number, it samples what a run of one row sampled."""
+
+    __slots__ = ()
+
+
 class Site(NamedTuple):
     """Where a program runs: which model it may ask, and where it stands in the run."""
 
@@ -40,6 +46,7 @@ class Site(NamedTuple):
     node: str
     """Full name of the node, for messages."""
     item: tuple[int, ...]
+    """The row's number, then those of the items and turns of the maps and loops around the node."""
     run_seed: int
     input_names: tuple[str, ...] = ()
     input_values: Sequence[Any] = ()
@@ -56,10 +63,15 @@ class Site(NamedTuple):
         return dict(zip(self.input_names, self.input_values, strict=True))
 
     def seed(self, own: int | None) -> int:
-        """Give the seed of a sampled request: its own, or one that depends on run, node and item, never on position."""
+        """Give the seed of a sampled request: its own, or one made of the run's, the node, and its turn in maps and loops.
+
+        Where the run's seed was given, which row of a batch it is does not count: a row samples what it would alone, in
+        any batch and order. Of a seed that was drawn nobody expects that, and equal rows would all get one reply.
+        """
         if own is not None:
             return own
-        return seed_from(f"{self.run_seed}/{self.node}/{self.item}")
+        row = self.item[:1] if isinstance(self.run_seed, DrawnSeed) else (0,)
+        return seed_from(f"{self.run_seed}/{self.node}/{(*row, *self.item[1:])}")
 
 
 def seed_from(text: str) -> int:

@@ -159,24 +159,41 @@ def test_a_conversation_is_sent_with_its_instruction_first() -> None:
 # ── seeds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([1, 2, 256]), st.floats(0.1, 2.0))
-def test_a_seed_depends_on_run_node_and_row_and_not_on_the_order(
-    seed: int, rows: int, concurrency: int, temperature: float
-) -> None:
-    def seeds(width: int, count: int) -> list[int]:
-        model = FakeModel()
-        one = fc.Generate(prompt=TEXT, temperature=temperature, model=model, name="one")
-        both = fc.Join(texts=[one, fc.Generate(prompt=TEXT, temperature=temperature, model=model, name="two")])
-        settings = fc.Settings(seed=seed, concurrency=width)
-        list(SimulatedWorld(rows=2).batch(fc.Chain(both), [{"text": f"row {n}"} for n in range(count)], settings))
-        assert all(0 <= request.sampling.seed < 2**63 for request in requests(model))
-        return [request.sampling.seed for request in requests(model)]
+def seeds_by_text(node: fc.Node[Any], model: FakeModel, rows: list[str], **settings: Any) -> dict[str, set[int]]:
+    """The seeds that were asked with, by the text of the prompt."""
+    chain = fc.Chain(node)
+    list(SimulatedWorld(rows=2).batch(chain, [{"text": text} for text in rows], fc.Settings(**settings)))
+    found: dict[str, set[int]] = {}
+    for request in requests(model):
+        assert 0 <= request.sampling.seed < 2**63
+        found.setdefault(request.prompt, set()).add(request.sampling.seed)
+    return found
 
-    found = seeds(concurrency, rows)
-    assert len(set(found)) == 2 * rows
-    assert set(found) == set(seeds(256, rows))
-    # One row more changes nothing for those before it.
-    assert set(found) < set(seeds(256, rows + 1))
+
+@given(st.integers(0, 2**32), st.permutations(range(6)), st.sampled_from([1, 2, 256]), st.floats(0.1, 2.0))
+def test_with_a_seed_a_row_samples_what_it_would_alone(seed: int, order: list[int], width: int, heat: float) -> None:
+    def seeds(rows: list[str], concurrency: int) -> dict[str, set[int]]:
+        model = FakeModel()
+        one = fc.Generate(prompt=TEXT, temperature=heat, model=model, name="one")
+        both = fc.Join(texts=[one, fc.Generate(prompt=TEXT, temperature=heat, model=model, name="two")])
+        return seeds_by_text(both, model, rows, seed=seed, concurrency=concurrency)
+
+    rows = [f"row {number}" for number in order]
+    found = seeds(rows, width)
+    assert found == {text: alone for row in rows for text, alone in seeds([row], 256).items()}
+    assert all(len(both) == 2 for both in found.values())  # nodes differ
+
+
+def test_equal_rows_get_replies_of_their_own_where_the_seed_was_drawn() -> None:
+    model = FakeModel()
+    node = fc.Generate(prompt=TEXT, temperature=1.0, model=model)
+    assert len(seeds_by_text(node, model, ["same"] * 4)["same"]) == 4
+
+
+def test_equal_items_of_a_map_get_replies_of_their_own() -> None:
+    model = FakeModel()
+    each = fc.Each([TEXT] * 4, lambda text: fc.Generate(prompt=text, temperature=1.0, model=model))
+    assert len(seeds_by_text(each, model, ["same", "same"], seed=7)["same"]) == 4
 
 
 def test_greedy_requests_of_one_text_are_equal_whatever_the_seed() -> None:
