@@ -16,6 +16,7 @@ from flowchain.records import Failure, Preview
 if TYPE_CHECKING:
     import networkx
 
+    from flowchain.engine.async_values import AsyncValues
     from flowchain.engine.executor import Executor
     from flowchain.events import Event
     from flowchain.graph.build import Scope
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 OnError = Literal["raise", "keep"]
+_Rows = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
 _DEFAULTS = Settings()
 
@@ -209,18 +211,20 @@ class Chain(Generic[T_co]):
         with self._shown(settings, _known(rows)) as watched:
             yield from executor.batch(rows, watched, on_error)
 
-    async def abatch(
-        self,
-        rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
-        *,
-        on_error: OnError = "raise",
-        **settings: Any,
-    ) -> AsyncGenerator[T_co | Failure, None]:
-        """Do what ``batch`` does, on the running event loop: an async iterator of values in row order."""
+    @overload
+    def abatch(self, rows: _Rows, *, on_error: Literal["raise"] = ..., **settings: Any) -> AsyncValues[T_co]: ...
+    @overload
+    def abatch(self, rows: _Rows, *, on_error: Literal["keep"], **settings: Any) -> AsyncValues[T_co | Failure]: ...
+    def abatch(self, rows: Any, *, on_error: OnError = "raise", **settings: Any) -> Any:
+        """Do what ``batch`` does, on the running event loop: await it for a list, or take values by ``async for``."""
+        from flowchain.engine.async_values import AsyncValues
+
         self._check_batch(rows, on_error, (Iterable, AsyncIterable))
-        found = self._settings.changed(settings)
-        executor = self._checked(found)
-        with self._shown(found, _known(rows)) as watched:
+        return AsyncValues(self._values(rows, on_error, self._settings.changed(settings)))
+
+    async def _values(self, rows: Any, on_error: OnError, settings: Settings) -> AsyncGenerator[Any, None]:
+        executor = self._checked(settings)
+        with self._shown(settings, _known(rows)) as watched:
             async with aclosing(executor.abatch(rows, watched, on_error)) as values:
                 async for value in values:
                     yield value

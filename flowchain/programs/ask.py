@@ -63,7 +63,7 @@ class Site(NamedTuple):
         return dict(zip(self.input_names, self.input_values, strict=True))
 
     def seed(self, own: int | None) -> int:
-        """Give the seed of a sampled request: its own, or one made of the run's, the node, and its turn in maps and loops.
+        """Give the seed of a sampled request: its own, or one made of the run's, the node, and turns in maps and loops.
 
         Where the run's seed was given, which row of a batch it is does not count: a row samples what it would alone, in
         any batch and order. Of a seed that was drawn nobody expects that, and equal rows would all get one reply.

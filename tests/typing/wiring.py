@@ -6,12 +6,13 @@ lets it pass, its ignore is unused, and that is an error.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
 
 from pydantic import BaseModel
 
 import flowchain as fc
+from flowchain.engine.async_values import AsyncValues
 from flowchain.nodes.function import FunctionNode
 
 
@@ -117,7 +118,10 @@ assert_type(shout.function("…"), Any)
 
 async def awaited() -> None:
     assert_type(await chain.arun(question="…"), fc.AnswerSpan)
-    assert_type(chain.abatch([{"question": "…"}]), AsyncGenerator[fc.AnswerSpan | fc.Failure, None])
+    assert_type(chain.abatch([{"question": "…"}]), AsyncValues[fc.AnswerSpan])
+    assert_type(await chain.abatch([{"question": "…"}], on_error="keep"), list[fc.AnswerSpan | fc.Failure])
+    async for span in chain.abatch([{"question": "…"}]):
+        assert_type(span, fc.AnswerSpan)
 
 
 # ── what is right, and must stay so ──────────────────────────────────────────────────────────────────────────────
