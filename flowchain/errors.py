@@ -22,7 +22,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST_TOLD = 50
 """Problems that one message lists; nobody reads more, and finding a way out for each costs time."""
@@ -316,10 +316,21 @@ class MissingExtraError(ModelError, ImportError):
         return cls(f"flowchain needs an extra {purpose}. Install it with: {command}", fix=command)
 
 
+class ServerCount(NamedTuple):
+    """How a server counts what it refused as too long."""
+
+    window: int
+    """The most it takes, in its own tokens, the reply included."""
+    rate: float
+    """Its tokens for each that the model's ``count`` counts in a prompt."""
+
+
 class ServerError(ModelError):
     """A model server failed or answered what can't be used.
 
     ``is_transient`` says whether the same request may succeed later; ``retry_after_s`` is the server's own wish.
+    ``count`` is there where a request was refused as too long: nodes that read texts in pieces read theirs once more,
+    in pieces that fit by that count.
     """
 
     def __init__(
@@ -329,12 +340,14 @@ class ServerError(ModelError):
         status: int | None = None,
         is_transient: bool = False,
         retry_after_s: float | None = None,
+        count: ServerCount | None = None,
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
         self.status = status
         self.is_transient = is_transient
         self.retry_after_s = retry_after_s
+        self.count = count
 
 
 class StoreError(FlowchainError):

@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from flowchain.errors import StoreError
 from flowchain.records import TASKS, Reply, Request
 
 
@@ -250,6 +251,10 @@ class RepeatsFailures(Protocol):
 
     def recall_failure(self, asked: Asked) -> Unanswered | None:
         """Give how a request ended, or None."""
+        ...
+
+    def missing(self, asked: Asked) -> StoreError:
+        """Give the error that a request is which has neither a reply nor a failure: nothing else is asked."""
         ...
 
 

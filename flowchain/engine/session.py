@@ -21,6 +21,7 @@ from flowchain.engine.counting import Counting, noting
 from flowchain.engine.drawing import new_run_id, new_seed
 from flowchain.engine.effects import Ended, Wait, Work
 from flowchain.engine.frames import Frame, Pending, Task
+from flowchain.engine.known import Known
 from flowchain.engine.passing import Passing
 from flowchain.engine.plan import Plan, Step, leaves_out
 from flowchain.engine.refused_replies import asked_again, is_refused, refusal
@@ -45,14 +46,11 @@ from flowchain.events import (
 from flowchain.programs.ask import Site
 from flowchain.programs.text import separators
 from flowchain.protocols import (
-    Asked,
     KeepsCounts,
     KeepsFailures,
     KeepsOutcomes,
     Model,
-    RepeatsFailures,
     Unanswered,
-    fingerprint_of,
 )
 from flowchain.records import Reply
 from flowchain.retry import Failed, Retry, RetryState, asked_s, is_transient
@@ -92,12 +90,11 @@ class Session:
         self._outcomes: KeepsOutcomes | None = store if is_kept and isinstance(store, KeepsOutcomes) else None
         self._counts: KeepsCounts | None = store if is_kept and isinstance(store, KeepsCounts) else None
         self._failures: KeepsFailures | None = store if is_kept and isinstance(store, KeepsFailures) else None
-        self._repeated: RepeatsFailures | None = store if is_kept and isinstance(store, RepeatsFailures) else None
+        self._known = Known(store, models)
         self._input_names = tuple(node.name for node, _ in plan.inputs)
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}
         self._due: list[tuple[float, int, Pending]] = []
-        self._fingerprints: dict[int, str] = {}
         self._journal_error: Exception | None = None
         self._is_over = False
 
@@ -187,33 +184,30 @@ class Session:
     def _give_up(self, pending: Pending, error: Exception) -> None:
         """Deliver what a request failed with for good, noted for replays."""
         if self._failures is not None and not isinstance(error, StoreError) and not pending.is_dropped:
-            self._failures.record_failure(self._asked(pending), Unanswered(error, pending.task.note))
+            self._failures.record_failure(self._known.asked(pending), Unanswered(error, pending.task.note))
         self.core.deliver(pending, None, error)
 
     def _recall(self, batch: list[Pending]) -> list[Pending]:
         """Deliver what the journal already knows; give the rest."""
-        store = self.settings.store
-        if store is None or not batch:
-            return batch
         unknown = []
-        asked = [self._asked(pending) for pending in batch]
-        for pending, one, reply in zip(batch, asked, store.recall(asked), strict=True):
-            if reply is not None and not is_refused(pending.request, reply):
+        for pending, reply, failed in self._known.recall(batch):
+            if reply is not None:
                 self._tell_reply(pending, -1, reply, None)
                 self.core.deliver(pending, reply, None)
-            elif self._repeated is not None and (failed := self._repeated.recall_failure(one)) is not None:
+            elif failed is not None:
                 pending.task.note = failed.note
                 self._tell_reply(pending, -1, None, failed.error)
                 self.core.deliver(pending, None, failed.error)
             else:
                 unknown.append(pending)
+        if unknown and self._known.is_all:
+            # What failed may have made others needless, which in the run were perhaps never answered.
+            self._values.advance(self.core)
+            needed = next((pending for pending in unknown if not pending.is_dropped), None)
+            if needed is not None:
+                raise self._known.missing(needed)
+            return []
         return unknown
-
-    def _asked(self, pending: Pending) -> Asked:
-        model = self._models[pending.task.step]
-        if id(model) not in self._fingerprints:
-            self._fingerprints[id(model)] = fingerprint_of(model)
-        return Asked(pending.request, self._fingerprints[id(model)])
 
     def receive(self, done: Done | Piece) -> None:
         """Take what a model brought, to those who asked; the journal has it already.
@@ -249,7 +243,7 @@ class Session:
         try:
             kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.request, reply)]
             if kept:
-                store.record([(self._asked(pending), reply) for pending, reply in kept])
+                store.record([(self._known.asked(pending), reply) for pending, reply in kept])
         except Exception as error:
             self._journal_error = error
             raise
@@ -326,7 +320,7 @@ class Session:
         row = frame.path[0]
         inputs = self._row_inputs[row]
         model = self._models[step]
-        counting = Counting(model) if self._counts is not None and model.window is not None else None
+        counting = Counting(model) if self._counts is not None else None
         names = self._input_names
         site = Site(counting or model, step.name, frame.path, self.seed, names, inputs, self._tell_dropped)
         work: Work = step.call(*values)(site)

@@ -143,9 +143,12 @@ class Run(Generic[T_co]):
 
     @functools.cached_property
     def coverage(self) -> Coverage:
-        """Which part of which input text was read by which node; sums to every text's length."""
+        """Which part of which input text was read by which node; sums to every text's length.
+
+        A request that failed, as one that a server refused for its length, has read nothing.
+        """
         documents = dict(_documents(self.inputs))
-        read = [(exchange, _read_by(exchange.request)) for exchange in self.requests]
+        read = [(exchange, _read_by(exchange.request)) for exchange in self.requests if exchange.error is None]
         drops = [(f"{drop.node}: {drop.reason}", pieces_of(drop.text)) for drop in self.drops]
         return cover(documents, [(exchange.node, pieces) for exchange, pieces in read], drops, _unknown(read))
 

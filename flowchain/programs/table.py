@@ -23,17 +23,18 @@ from flowchain.programs import text
 from flowchain.programs.answer import answer
 from flowchain.programs.generate import chat, few_shot, generate
 from flowchain.programs.label import classify, embed, extract
+from flowchain.programs.once_more import once_more
 from flowchain.programs.summarize import summarize
 from flowchain.programs.translate import translate
 
 PROGRAMS: Mapping[type[TaskNode[Any]], Callable[..., Any]] = {
-    Summarize: summarize,
-    Answer: answer,
-    Classify: classify,
-    Generate: generate,
-    Chat: chat,
+    Summarize: once_more(summarize),
+    Answer: once_more(answer),
+    Classify: once_more(classify),
+    Generate: once_more(generate),
+    Chat: once_more(chat),
     FewShot: few_shot,
-    Translate: translate,
+    Translate: once_more(translate),
     Extract: extract,
     Embed: embed,
 }

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from flowchain import errors
-from flowchain.errors import FlowchainError, redacted
+from flowchain.errors import FlowchainError, ServerCount, ServerError, redacted
 from flowchain.protocols import Unanswered
 from flowchain.store.key import Address, address_from
 
@@ -39,6 +39,9 @@ def written_failure(failed: Unanswered) -> str:
     known: dict[str, Any] = {"kind": type(error).__name__, "message": message, "note": failed.note}
     if isinstance(error, FlowchainError):
         known |= {name: getattr(error, name) for name in _FIELDS}
+    count: ServerCount | None = getattr(error, "count", None) if isinstance(error, ServerError) else None
+    if count is not None:  # by it a node reads its text once more, which a replay must do, too
+        known["count"] = f"{count.window} {count.rate!r}"
     texts = {name: None if value is None else redacted(str(value)) for name, value in known.items()}
     return json.dumps({name: None if text is None else text[:_MESSAGE_CHARACTERS] for name, text in texts.items()})
 
@@ -53,7 +56,11 @@ def read_failure(text: str) -> Unanswered:
     kind, message = known["kind"], known["message"]
     own, pythons = getattr(errors, kind, None), getattr(builtins, kind, None)
     if isinstance(own, type) and issubclass(own, FlowchainError):
-        return Unanswered(own(message, **{name: known[name] for name in _FIELDS}), known["note"])
+        fields: dict[str, Any] = {name: known[name] for name in _FIELDS}
+        if known.get("count") is not None and issubclass(own, ServerError):
+            window, rate = known["count"].split()
+            fields["count"] = ServerCount(int(window), float(rate))
+        return Unanswered(own(message, **fields), known["note"])
     if isinstance(pythons, type) and issubclass(pythons, Exception):
         try:
             error = pythons(message)

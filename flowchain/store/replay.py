@@ -41,15 +41,8 @@ class Replay:
         return self._models[id(model)][1]
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
-        """Give the stored replies, None where no model could answer; StoreError at the first that was never asked.
-
-        The error says what differs from the nearest recorded request.
-        """
-        replies = self._store.recall(asked)
-        for one, reply in zip(asked, replies, strict=True):
-            if reply is None and self.recall_failure(one) is None:
-                raise self._missing(address_of(one))
-        return replies
+        """Give the stored replies, None where there is none."""
+        return self._store.recall(asked)
 
     def recall_failure(self, asked: Asked) -> Unanswered | None:
         """Give how a request ended that no model could answer."""
@@ -76,8 +69,9 @@ class Replay:
     def record_values(self, called: Sequence[tuple[Address, str]]) -> None:
         """Save nothing: a function that ran in a replay is no model, and may run again."""
 
-    def _missing(self, address: Address) -> StoreError:
-        journal = self._store._journal
+    def missing(self, asked: Asked) -> StoreError:
+        """Say that a request was never answered, and what differs from the nearest recorded one."""
+        journal, address = self._store._journal, address_of(asked)
         differences = _nearest_differences(self._store, address)
         if differences is None:
             reason = f"it holds nothing of kind {address.kind}"

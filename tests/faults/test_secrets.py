@@ -55,7 +55,7 @@ def test_a_canary_is_nowhere(
         store.export(run.id, exported)
         missing = Asked(GenerateRequest(prompt=f"Use {CANARY} again", max_tokens=5), f"m with Bearer {CANARY}")
         with pytest.raises(StoreError) as caught:
-            store.replay().recall([missing])
+            raise store.replay().missing(missing)
         seen += [exported.getvalue(), str(caught.value), repr(store), shown(store.runs())]
         files = [file.read_bytes() for file in tmp_path.iterdir()]
     for command in (["runs", str(path)], ["show", str(path), run.id], ["verify", str(path)]):

@@ -287,3 +287,22 @@ def test_row_94_both_counts_are_named_where_the_server_counts_otherwise() -> Non
             chain.run()
         assert caught.value.field == "window"
         assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("window", [None, 5_000])
+def test_row_94_a_long_text_is_split_once_more_by_the_servers_count(window: int | None) -> None:
+    """The server counts a token every three bytes, and has a window of 300."""
+
+    def answer(call: Any) -> Any:
+        prompt, reply = len(call.prompt) // 3, call.body["max_tokens"]
+        if prompt + reply <= 300:
+            return streamed("Ada wrote it.")
+        total = f"you requested {prompt + reply} tokens ({prompt} in the messages, {reply} in the completion)"
+        return refused(400, f"This model's maximum context length is 300 tokens. However, {total}.")
+
+    with serving(answer) as server:
+        chain = fc.Chain(fc.Summarize(text=TEXT, max_tokens=20, model=model_at(server, window=window)))
+        run = chain.trace(text="Nobody knew who wrote it. " * 100)
+    assert run.value == "Ada wrote it."
+    assert run.coverage.is_complete
+    assert sum(exchange.error is not None for exchange in run.requests) == 1

@@ -256,6 +256,7 @@ TABLE = """
     faults/test_server_answers::test_row_93_another_models_words_are_no_reply
 94 another count of tokens
     faults/test_server_answers::test_row_94_both_counts_are_named_where_the_server_counts_otherwise
+    faults/test_server_answers::test_row_94_a_long_text_is_split_once_more_by_the_servers_count
 
 # Running, cancelling, storing
 95 one poisoned row
@@ -343,7 +344,6 @@ OPEN = {
     3: "the line on which a node was built is not told: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
-    94: "a request that the server counts as too long is refused with both counts, and not split again",
     96: "with a store, a row's content is kept with its replies, not before the first call",
     104: "plain functions run on the loop itself, not in a thread; in debug mode the one that holds it is named",
     109: "there is one format yet, so none is older",

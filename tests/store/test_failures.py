@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.errors import ServerError
+from flowchain.errors import ServerCount, ServerError
 from flowchain.protocols import Unanswered
 from flowchain.records import SummaryReply
 from flowchain.store.failures import read_failure, written_failure
+from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
 ROWS = [{"text": f"text {number}"} for number in range(6)]
@@ -58,6 +59,7 @@ ERRORS: list[Callable[[], Exception]] = [
     lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "no"),
     lambda: Strange(3, "no"),
     lambda: ServerError("no", status=404, fix="Ask for less.", got="much"),
+    lambda: ServerError("no", status=400, count=ServerCount(window=10_000, rate=1 / 3)),
     lambda: fc.ModelError("no", field="text", wanted="less"),
 ]
 
@@ -84,6 +86,24 @@ def test_a_replay_fails_as_the_run_did(tmp_path: Path, error: Callable[[], Excep
     assert [value for value in again if not isinstance(value, fc.Failure)] == [kept[at] for at in (0, 1, 2, 4, 5)]
     first, second = (told(value) for value in (kept[3], again[3]))
     assert first == second
+
+
+def test_a_replay_needs_nothing_of_what_a_failure_made_needless(tmp_path: Path) -> None:
+    """Every call fails as a whole, so the first request to fail leaves its siblings without an answer."""
+
+    def chain(model: FakeModel) -> fc.Chain[str]:
+        return fc.Chain(fc.Fallback(fc.Summarize(text=TEXT, max_tokens=3, model=model), "reserve"))
+
+    text = "It ran. Nobody knew why. " * 20
+    with fc.Store(tmp_path / "replies.flow") as store:
+        failing = FakeModel(window=20, fails=lambda request: RuntimeError("no"))
+        assert chain(failing).run(text=text, store=store, retry=ONCE) == "reserve"
+        assert len(failing.batches[0]) > 1
+        idle = FakeModel(window=20)
+        assert chain(idle).run(text=text, store=store.replay()) == "reserve"
+        assert idle.batches == []
+        with pytest.raises(fc.StoreError, match="has no reply"):
+            chain(idle).run(text="Why? " * 40, store=store.replay())
 
 
 def told(value: Any) -> list[Any]:

@@ -46,19 +46,19 @@ def test_what_was_recorded_is_replayed(recorded: Store) -> None:
 def test_a_miss_names_the_difference(recorded: Store, changed: dict[str, Any], reason: str) -> None:
     request = Asked(replace(RECORDED.request, **changed), "model@1")
     with pytest.raises(StoreError, match=reason) as caught:
-        recorded.replay().recall([asked(1), request])
+        raise recorded.replay().missing(request)
     assert "; " not in str(caught.value.got)
     assert caught.value.fix
 
 
 def test_a_new_model_revision_is_named(recorded: Store) -> None:
     with pytest.raises(StoreError, match="model: recorded 'model@1', asked 'model@2'"):
-        recorded.replay().recall([replace(RECORDED, fingerprint="model@2")])
+        raise recorded.replay().missing(replace(RECORDED, fingerprint="model@2"))
 
 
 def test_an_unknown_kind_is_named(recorded: Store) -> None:
     with pytest.raises(StoreError, match="nothing of kind summarize"):
-        recorded.replay().recall([Asked(SummarizeRequest(text="t", max_tokens=1), "m")])
+        raise recorded.replay().missing(Asked(SummarizeRequest(text="t", max_tokens=1), "m"))
 
 
 def test_a_replay_saves_no_replies_and_lets_functions_run(recorded: Store) -> None:

@@ -27,6 +27,7 @@ from flowchain.models.openai.failures import MOST_ERROR_BYTES, Failures
 from flowchain.models.openai.gate import gate_of
 from flowchain.models.openai.profile import Profile
 from flowchain.models.openai.reading import Reader, TooLong, decoded, events
+from flowchain.models.openai.too_long import Counted
 
 R = TypeVar("R", bound=Reader)
 
@@ -88,14 +89,14 @@ class Connection:
             del self._open[loop]
         await found.client.aclose()
 
-    async def ask(self, path: str, body: bytes, new_reader: Callable[[], R], *, counted: str) -> R:
+    async def ask(self, path: str, body: bytes, new_reader: Callable[[], R], *, counted: Counted) -> R:
         """Send a request once the server can take it; give the reader, which has read a whole answer.
 
         Args:
             path: below the server's address.
             body: JSON.
             new_reader: makes what takes an answer apart.
-            counted: the request's length as counted here, for messages.
+            counted: the request's length as counted here.
 
         Raises:
             ServerError: the server failed, or answered what can't be used.
@@ -116,7 +117,7 @@ class Connection:
                     continue  # it is down, and nothing of this reply was given out yet: wait for it here
                 raise failure
 
-    async def _try(self, path: str, body: bytes, reader: Reader, counted: str) -> ModelError | None:
+    async def _try(self, path: str, body: bytes, reader: Reader, counted: Counted) -> ModelError | None:
         """Make one call; give what went wrong, apart from exceptions that hold the request and so the key."""
         try:
             async with self._clock.limit(self._profile.timeout):
@@ -137,7 +138,7 @@ class Connection:
             return self.failures.lost(error)
         return None
 
-    async def _call(self, client: httpx2.AsyncClient, path: str, body: bytes, reader: Reader, counted: str) -> None:
+    async def _call(self, client: httpx2.AsyncClient, path: str, body: bytes, reader: Reader, counted: Counted) -> None:
         async with client.stream("POST", f"{self._profile.base_url}{path}", content=body) as response:
             status, headers = response.status_code, response.headers
             encoding = headers.get("content-encoding", "").strip().lower()

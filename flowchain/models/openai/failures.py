@@ -6,7 +6,6 @@ Whatever a server says may hold the key it was sent, so the key is taken out of 
 from __future__ import annotations
 
 import math
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from flowchain.errors import ServerError, escape, redacted
 from flowchain.models.openai.profile import Profile
+from flowchain.models.openai.too_long import Counted, is_too_long, server_count
 from flowchain.models.openai.wire import Refusal, Refused
 
 _SHOWN_BYTES = 200
@@ -26,7 +26,6 @@ _HINTS = {
     403: "Check what the key may do.",
     404: "Check the model's name and the address.",
 }
-_CONTEXT = re.compile(r"(?i)context[ _](?:length|window|size)|maximum (?:context|sequence|input)|too many tokens")
 MOST_ERROR_BYTES = _READ_BYTES
 
 
@@ -39,7 +38,7 @@ class Failures:
         self._key = key
 
     def refused(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, date: float, counted: str
+        self, status: int, headers: Mapping[str, str], body: bytes, *, date: float, counted: Counted
     ) -> ServerError:
         """Tell of a status other than 200."""
         said = self._head(body)
@@ -54,16 +53,17 @@ class Failures:
                 fix=fix,
             )
         wish = _reason(body)
-        if status in (400, 413, 422) and _CONTEXT.search(wish.message or ""):
+        if status in (400, 413, 422) and is_too_long(wish):
             fix = "Pass window=… and counter=… that are the server's own, or shorten the text."
             return ServerError(
                 f"the request is too long for {self._who}, which counts otherwise than this side: it was {counted} "
                 f"here, and the server says ({status}): {said}. {fix}",
                 status=status,
                 field="window",
-                got=counted,
+                got=str(counted),
                 wanted=said,
                 fix=fix,
+                count=server_count(wish, counted),
             )
         is_transient = status in _MAY_PASS or (status >= 500 and status not in _NOT_BUILT)
         # Not a matter of time: the account has no money left.

@@ -276,7 +276,7 @@ class OpenAIModel:
 
         connection, served = self._connection()
         async with connection:
-            return await vectors(self._profile, connection, served, requests, self.count)
+            return await vectors(self._profile, connection, served, requests, self.count, self._counter is not None)
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -316,6 +316,7 @@ class OpenAIModel:
     async def _text(self, request: Request[Any], index: int, watch: Watch | None) -> TextReply:
         from flowchain.models.openai.bodies import max_tokens_of, text_body
         from flowchain.models.openai.reading import TextReader
+        from flowchain.models.openai.too_long import Counted
 
         path, body = text_body(self._profile, request)
         connection, served = self._connection()
@@ -334,7 +335,7 @@ class OpenAIModel:
                 is_cancelled=(lambda: False) if watch is None else watch.is_cancelled,
             )
 
-        counted = f"{self.prompt(request).tokens:,} {'bytes' if self._counter is None else 'tokens'} at most"
+        counted = Counted(self.prompt(request).tokens, max_tokens_of(request), self._counter is not None)
         read = await connection.ask(path, body, reader, counted=counted)
         return read.reply()
 

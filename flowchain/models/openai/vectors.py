@@ -10,6 +10,7 @@ from flowchain.models.openai.bodies import embed_body
 from flowchain.models.openai.connection import Connection
 from flowchain.models.openai.profile import Profile
 from flowchain.models.openai.reading import Served, VectorReader
+from flowchain.models.openai.too_long import Counted
 from flowchain.records import EmbedRequest, VectorReply
 
 _THE_REQUESTS_OWN = frozenset({400, 413, 422})
@@ -21,12 +22,13 @@ async def vectors(
     served: Served,
     requests: Sequence[EmbedRequest],
     count: Callable[[str], int],
+    is_exact: bool,
 ) -> list[VectorReply | Exception]:
     """Ask for all vectors in one call, and in halves where the server objects to a request."""
     is_sent = False
     try:
         path, body = embed_body(profile, requests)
-        counted = f"{max(count(request.text) for request in requests):,} for the longest text"
+        counted = Counted(max(count(request.text) for request in requests), 0, is_exact)
         is_sent = True
         read = await connection.ask(
             path, body, lambda: VectorReader(connection.failures, served, len(requests)), counted=counted
@@ -36,8 +38,8 @@ async def vectors(
         is_ones = not is_sent or (isinstance(error, ServerError) and error.status in _THE_REQUESTS_OWN)
         if len(requests) > 1 and is_ones:
             middle = len(requests) // 2
-            first = await vectors(profile, connection, served, requests[:middle], count)
-            return first + await vectors(profile, connection, served, requests[middle:], count)
+            first = await vectors(profile, connection, served, requests[:middle], count, is_exact)
+            return first + await vectors(profile, connection, served, requests[middle:], count, is_exact)
         return [error] * len(requests)
     # Of one call the server tells the sum alone; to give each its share would be a guess.
     tokens = read.usage.prompt_tokens if len(requests) == 1 else None

@@ -22,6 +22,9 @@ class Refusal(Said):
     message: str | None = None
     type: str | None = None
     code: str | int | None = None
+    n_prompt_tokens: int | None = None
+    """Servers that tell how long a prompt is that is too long write it here, and their window in the next field."""
+    n_ctx: int | None = None
 
 
 class Refused(Said):

@@ -1,0 +1,58 @@
+"""What does the store know of the requests that are about to be sent?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from flowchain.engine.frames import Pending
+from flowchain.engine.plan import Step
+from flowchain.engine.refused_replies import is_refused
+from flowchain.errors import StoreError
+from flowchain.protocols import Asked, Model, RepeatsFailures, Store, Unanswered, fingerprint_of
+from flowchain.records import Reply
+
+Finding: TypeAlias = tuple[Pending, Reply | None, Unanswered | None]
+"""A request with its reply, or with how it ended without one, or with neither."""
+
+
+class Known:
+    """Requests as the store knows them."""
+
+    def __init__(self, store: Store | None, models: Mapping[Step, Model]) -> None:
+        self._store = store
+        self._models = models
+        self._repeated: RepeatsFailures | None = (
+            store if store is not None and isinstance(store, RepeatsFailures) else None
+        )
+        self._fingerprints: dict[int, str] = {}
+
+    def asked(self, pending: Pending) -> Asked:
+        """Give a request with everything else that decides its reply."""
+        model = self._models[pending.task.step]
+        if id(model) not in self._fingerprints:
+            self._fingerprints[id(model)] = fingerprint_of(model)
+        return Asked(pending.request, self._fingerprints[id(model)])
+
+    def recall(self, batch: Sequence[Pending]) -> list[Finding]:
+        """Find each request."""
+        if self._store is None or not batch:
+            return [(pending, None, None) for pending in batch]
+        asked = [self.asked(pending) for pending in batch]
+        found: list[Finding] = []
+        for pending, one, reply in zip(batch, asked, self._store.recall(asked), strict=True):
+            if reply is not None and not is_refused(pending.request, reply):
+                found.append((pending, reply, None))
+            else:
+                found.append((pending, None, None if self._repeated is None else self._repeated.recall_failure(one)))
+        return found
+
+    @property
+    def is_all(self) -> bool:
+        """Is nothing asked but what the store knows?"""
+        return self._repeated is not None
+
+    def missing(self, pending: Pending) -> StoreError:
+        """Say that a replay needs what was never answered."""
+        assert self._repeated is not None
+        return self._repeated.missing(self.asked(pending))
