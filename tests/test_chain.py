@@ -16,6 +16,7 @@ import pytest
 import flowchain as fc
 from flowchain.events import RowFinished, RunFinished
 from flowchain.records import SummaryReply, VectorReply
+from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
 
@@ -92,8 +93,16 @@ def test_nothing_is_asked_about_an_empty_text(text: str) -> None:
             chain.run(texts=["a", text])
     with pytest.raises(fc.NodeError, match="nothing to read"):
         fc.Chain(fc.Embed(text=fc.Join(texts=[TEXT]), model=model)).run(text=text)
-    with pytest.raises(fc.InputError, match="no documents"):
-        fc.Chain(fc.Answer(question="Who?", context=texts)).run(texts=[])
+    each = fc.Each(texts, lambda item: fc.Embed(text=item, model=model))
+    notes = fc.Each(fc.Each(texts, lambda item: shout(text=item)), lambda item: shout(text=item))
+    early = fc.Generate(prompt=TEXT, model=(asked := FakeModel()))
+    for context in (texts, notes, fc.Join(texts=notes), [fc.Join(texts=texts), "and more"]):
+        with pytest.raises(fc.InputError, match="no documents"):
+            fc.Chain(fc.Answer(question=early, context=context)).run(texts=[], text="Why?")
+    assert asked.batches == []
+    assert fc.Chain(each).run(texts=[]) == []  # a map of nothing is nothing, where no model has to read it
+    skipping = fc.Answer(question="Who?", context=notes, on_empty="skip")
+    assert fc.Chain(skipping).run(texts=[]).text == ""
     assert model.sizes == []
     assert fc.Chain(fc.Summarize(text=TEXT, on_empty="skip")).run(text=text) == ""
 

@@ -6,29 +6,36 @@ A text that reaches a model by another way (a template, a function, a branch) is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, NamedTuple
 
 from flowchain.errors import InputError
 from flowchain.graph.build import Scope
 from flowchain.nodes.control import Each, Item
 from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import TaskNode
-from flowchain.nodes.text import Input
-
-Read: TypeAlias = Literal["text", "texts", "each"]
-"""How an input is read: as a text, as a list of texts of one node, or item by item."""
+from flowchain.nodes.text import Input, Join
 
 # Fields that hold what a model is to read; a model is not asked about nothing.
 _DOCUMENTS = frozenset({"text", "context", "question", "prompt"})
 
 
-def read_as_documents(scope: Scope) -> dict[str, Read]:
-    """Find the inputs that some node surely reads as they come, unless its ``on_empty`` says otherwise."""
+class Reads(NamedTuple):
+    """Inputs, by name, that hold what models are to read."""
+
+    texts: frozenset[str]
+    """Those whose every text is read as it comes: none may be without words."""
+    lists: frozenset[str]
+    """Those of which something has to be read: as lists they may not be empty."""
+
+
+def read_as_documents(scope: Scope) -> Reads:
+    """Find the inputs that some node surely reads, unless its ``on_empty`` says otherwise."""
     nodes = [node for _, node in scope.walk()]
+    texts: set[str] = set()
+    lists: set[str] = set()
     if any(node.lazy_fields for node in nodes):
-        return {}  # what a branch reads may never be asked for
+        nodes = []  # what a branch reads may never be asked for
     items = {node.item: node.items for node in nodes if isinstance(node, Each) and isinstance(node.items, Input)}
-    found: dict[str, Read] = {}
     for node in nodes:
         if isinstance(node, TaskNode) and getattr(node, "on_empty", "error") == "error":
             for edge in node.edges:
@@ -36,23 +43,34 @@ def read_as_documents(scope: Scope) -> dict[str, Read]:
                 if edge.field.partition("[")[0] not in _DOCUMENTS:
                     continue
                 if isinstance(source, Item) and source in items:
-                    found[items[source].name] = "each"
+                    texts.add(items[source].name)
                 elif isinstance(source, Input):
-                    found[source.name] = "texts" if edge.field == "context" else "text"
-    return found
+                    texts.add(source.name)
+                name = _made_from(source)
+                if name is not None:
+                    lists.add(name)
+    return Reads(frozenset(texts), frozenset(lists))
 
 
-def refuse_empty(reads: Mapping[str, Read], given: Mapping[str, Any]) -> None:
+def _made_from(source: Any) -> str | None:
+    """Give the input that, as an empty list, leaves nothing of a value: maps and joins of nothing are nothing."""
+    while isinstance(source, (Each, Join)):
+        source = source.items if isinstance(source, Each) else source.texts
+    return source.name if isinstance(source, Input) else None
+
+
+def refuse_empty(reads: Reads, given: Mapping[str, Any]) -> None:
     """Refuse texts without words, and a list of no documents.
 
     Raises:
         InputError: naming the input and, in a list, the document.
     """
-    for name, read in reads.items():
-        for where, index, text in texts_of(name, given[name]):
-            if not text or text.isspace():
-                raise _empty(where, name, index, "an empty text")
-        if read == "texts" and isinstance(given[name], (list, tuple)) and not given[name]:
+    for name, value in given.items():
+        if name in reads.texts:
+            for where, index, text in texts_of(name, value):
+                if not text or text.isspace():
+                    raise _empty(where, name, index, "an empty text")
+        if name in reads.lists and isinstance(value, (list, tuple)) and not value:
             raise _empty(name, name, None, "no documents")
 
 

@@ -107,7 +107,7 @@ class Executor:
             return values
         names = self.inputs.names
         values = clean(names, values, on_bad_text=settings.on_bad_text, on_control=settings.on_control)
-        if self._documents:
+        if self._documents.texts or self._documents.lists:
             refuse_empty(self._documents, dict(zip(names, values, strict=True)))
         if self._limited:
             check_tokens(self.inputs.nodes, values, self._limited, self.models(settings))
