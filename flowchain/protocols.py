@@ -211,6 +211,15 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class SharesWork(Store, Protocol):
+    """A store that others write into as well, other processes above all."""
+
+    def has_news(self) -> bool:
+        """Has anybody else written since the run was opened? Asked before each call of a model, so quick."""
+        ...
+
+
+@runtime_checkable
 class KeepsValues(Protocol):
     """A store that keeps the values of cached functions, too; with any other, they run as if they were not cached."""
 

@@ -25,6 +25,7 @@ class Done(NamedTuple):
     """What one call of a model brought for one sender."""
 
     batch: int
+    """Its number; -1: the journal had these replies."""
     outcomes: list[tuple[Any, Outcome]]
 
 
@@ -48,6 +49,10 @@ class Sender(Protocol):
 
     def is_dropped(self, token: Any) -> bool:
         """Is the reply of no use any more?"""
+        ...
+
+    def known(self, tokens: Sequence[Any]) -> list[Reply | None] | None:
+        """Give replies that others have recorded since these were put in line; None where nobody else is at work."""
         ...
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:

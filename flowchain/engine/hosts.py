@@ -16,11 +16,13 @@ from typing import Any
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
 from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling
+from flowchain.engine.drawing import new_place
 from flowchain.protocols import Model
 from flowchain.retry import is_transient
 
 PATIENCE_S = 0.4  # how long a run that was left waits for what can't be stopped at once; whoever left it waits, too
 _INSTANT_S = 0.005
+_UNKNOWN: Outcome = (None, None)
 _MOST_ARRIVING = 32  # a turn that starts thousands of runs lasts longer than many calls would
 
 _batch_numbers = itertools.count()
@@ -33,6 +35,7 @@ class Line:
         self.model = model
         self._calling = calling
         self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
+        self._is_shared = False  # Are others, seen in a journal, at such work?
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -44,10 +47,13 @@ class Line:
 
     def take(self) -> list[Job]:
         """Cut the next batch, without those whom nobody wants any more."""
-        return [job for job in self._waiting.take() if not job.is_dropped()]
+        # Processes that do the same work would else be at the same part of it, all the time.
+        place = new_place() if self._is_shared else 1.0
+        return [job for job in self._waiting.take(place) if not job.is_dropped()]
 
     def serve(self, batch: list[Job], run: Run = asyncio.run) -> None:
         """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
+        batch = self._unknown(batch)
         if not batch:
             return
         late = itertools.count()
@@ -72,8 +78,35 @@ class Line:
         for sender, found in by_sender.items():
             sender.deliver(Done(number, _recorded(sender, found)))
 
+    def _unknown(self, batch: list[Job]) -> list[Job]:
+        """Answer what a sender's journal has got from others since it was put in line; give the rest."""
+        by_sender: dict[Sender, list[Job]] = {}
+        for job in batch:
+            by_sender.setdefault(job.sender, []).append(job)
+        answered: set[int] = set()
+        self._is_shared = False
+        for sender, jobs in by_sender.items():
+            outcomes = _known(sender, [job.token for job in jobs])
+            if outcomes is None:
+                continue
+            self._is_shared = True
+            found = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome != _UNKNOWN]
+            if found:
+                answered.update(id(job) for job, _ in found)
+                sender.deliver(Done(-1, [(job.token, outcome) for job, outcome in found]))
+        return [job for job in batch if id(job) not in answered] if answered else batch
+
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)
+
+
+def _known(sender: Sender, tokens: list[Any]) -> list[Outcome] | None:
+    """Give what a sender's journal knows by now; what it can't be asked for is no reason to ask the model."""
+    try:
+        replies = sender.known(tokens)
+    except Exception as error:
+        return [(None, error) for _ in tokens]
+    return None if replies is None else [(reply, None) for reply in replies]
 
 
 def _recorded(sender: Sender, found: list[tuple[Any, Outcome]]) -> list[tuple[Any, Outcome]]:

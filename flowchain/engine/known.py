@@ -9,7 +9,7 @@ from flowchain.engine.frames import Pending
 from flowchain.engine.plan import Step
 from flowchain.engine.refused_replies import is_refused
 from flowchain.errors import StoreError
-from flowchain.protocols import Asked, Model, RepeatsFailures, Store, Unanswered, fingerprint_of
+from flowchain.protocols import Asked, Model, RepeatsFailures, SharesWork, Store, Unanswered, fingerprint_of
 from flowchain.records import Reply
 
 Finding: TypeAlias = tuple[Pending, Reply | None, Unanswered | None]
@@ -25,6 +25,7 @@ class Known:
         self._repeated: RepeatsFailures | None = (
             store if store is not None and isinstance(store, RepeatsFailures) else None
         )
+        self._shared: SharesWork | None = store if store is not None and isinstance(store, SharesWork) else None
         self._fingerprints: dict[int, str] = {}
 
     def asked(self, pending: Pending) -> Asked:
@@ -46,6 +47,12 @@ class Known:
             else:
                 found.append((pending, None, None if self._repeated is None else self._repeated.recall_failure(one)))
         return found
+
+    def recall_new(self, batch: Sequence[Pending]) -> list[Reply | None] | None:
+        """Look again for requests that were not there; None where nobody else has written meanwhile."""
+        if self._shared is None or not self._shared.has_news():
+            return None
+        return [reply for _, reply, _ in self.recall(batch)]
 
     @property
     def is_all(self) -> bool:

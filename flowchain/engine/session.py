@@ -235,6 +235,14 @@ class Session:
             else:
                 self.core.deliver(pending, reply, None)
 
+    def known(self, tokens: Sequence[Any]) -> list[Reply | None] | None:
+        """Give what others have recorded meanwhile, None where nobody has; called in the model's thread."""
+        try:
+            return self._known.recall_new(tokens)
+        except Exception as error:
+            self._journal_error = error
+            raise
+
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""
         store = self.settings.store

@@ -90,6 +90,7 @@ class Journal:
         self._broken: str | None = None
         self._transaction = _Transaction(self)
         self._changes = 0
+        self._version = self._news = 0
         self._unchecked_bytes = 0
         self._is_wal_warned = False
         self.saved = 0
@@ -129,6 +130,14 @@ class Journal:
             except (sqlite3.Error, OverflowError) as exc:
                 self._drop_after(exc)
                 raise self._unreadable(exc) from exc
+
+    def news(self) -> int:
+        """Count the times that others were seen to have written: for comparing, and without looking at a row."""
+        with self._held.lock:
+            version = self.read("PRAGMA data_version")[0][0]
+            if version != self._version:
+                self._version, self._news = version, self._news + 1
+            return self._news
 
     def write(self) -> _Transaction:
         """Hold one transaction: committed at the end of a ``with`` block, rolled back where it raises."""
@@ -261,6 +270,8 @@ class Journal:
             held.connection = opening_.connect(opening)
             # A first write finds out now what would otherwise fail after the first paid call.
             held.connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'opened'")
+            # Versions of two connections can't be compared: with the new one, others' news begin anew.
+            self._version = held.connection.execute("PRAGMA data_version").fetchone()[0]
         except (sqlite3.Error, OSError) as exc:
             self._abandon()
             raise self._unreadable(exc) if opening.is_read_only else self._unopenable(exc) from exc

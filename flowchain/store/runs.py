@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _MESSAGE_CHARACTERS = 4 * 1024
 _TRACEBACK_CHARACTERS = 64 * 1024
 _VALUE_BYTES = 64 * 1024
+_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class OpenRun:
         self._rows = self._failures = 0
         self._value: bytes | None = None
         self._values = blake2b(digest_size=16)
+        self._news = store._journal.news()
+        self._has_news = False
+        self._look_at = 0.0
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
         """As `Store.recall`; what is found counts as used by this run."""
@@ -73,6 +78,13 @@ class OpenRun:
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
         """As `Store.record`; what is saved counts as used by this run."""
         self._store._ledger.record(answered, self._number)
+
+    def has_news(self) -> bool:
+        """Has anybody else written into the file since the run was opened?"""
+        # A look is a transaction, if a small one: once was enough, and where calls are quick, not each one looks.
+        if not self._has_news and (now := time.monotonic()) >= self._look_at:
+            self._has_news, self._look_at = self._store._journal.news() != self._news, now + _LOOK_EVERY_S
+        return self._has_news
 
     def identify(self, called: Called) -> Address:
         """As `Store.identify`."""
