@@ -54,7 +54,7 @@ class Chain(Generic[T_co]):
 
     def __init__(self, output: Ref[T_co], *, name: str | None = None, settings: Settings = _DEFAULTS) -> None:
         if not isinstance(output, Node):
-            fix = "Pass the node whose value you want."
+            fix = "Pass the node whose value you want; that of another chain is its output."
             raise ChainError.of([Problem("chain", "output", shown(output), "a node", fix)])
         from flowchain.graph.build import build
 
@@ -255,7 +255,8 @@ class Chain(Generic[T_co]):
     def prompts(self, **inputs: Any) -> list[Preview]:
         """Give the requests that ``run`` would send for these inputs: text and tokens, without asking a model.
 
-        What depends on a reply is shown as a hole, ``⟨summarize_1, at most 200 tokens⟩``, and marked as not exact.
+        What depends on a reply, or on an input that is not given, is a hole, ``⟨summarize_1, at most 200 tokens⟩``, and
+        the preview is marked as not exact.
 
         >>> import flowchain as fc
         >>> topic = fc.Input("topic", str)

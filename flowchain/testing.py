@@ -82,6 +82,9 @@ class FakeModel:
 
     Stops and ``max_tokens`` are heeded, whatever your function writes.
 
+    Raises:
+        TypeError: replies for a task that there is not.
+
     >>> import flowchain as fc
     >>> model = FakeModel(generate=lambda request: "blue ### red")
     >>> fc.Chain(fc.Generate(prompt="The sky is", stop="###", model=model)).run()
@@ -99,6 +102,8 @@ class FakeModel:
         is_watchable: bool = False,
         **replies: Replying,
     ) -> None:
+        if unknown := replies.keys() - _RULES.keys():
+            raise TypeError(f"FakeModel has no task {min(unknown)!r}; tasks are {', '.join(_RULES)}")
         self.name = name
         self.fingerprint = f"{name}-1"
         self.window = Window(tokens=window, origin="user") if isinstance(window, int) else window

@@ -14,7 +14,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
+
+from typing_extensions import get_original_bases
 
 from flowchain.errors import ModelError, shown
 from flowchain.records import ChatRequest, GenerateRequest, Reply, Request
@@ -245,7 +247,11 @@ def _try(
 ) -> Exception | None:
     asked = [requests[index] for index in batch]
     try:
-        replies = call(asked)
+        replies: Any = call(asked)
+        if not isinstance(replies, Sequence):  # a user's own model may give anything, or forget to give it
+            got = f"{shown(replies)} ({type(replies).__name__})"
+            fix = "Return a list with one reply for each request, in order."
+            raise ModelError(f"the model gave {got}. {fix}", got=got, wanted="a list of replies", fix=fix)
         if len(replies) != len(asked):
             raise ModelError(
                 f"the model gave {len(replies)} replies to {len(asked)} requests",
@@ -262,11 +268,20 @@ def _try(
             outcomes[index] = (reply, None)
         elif isinstance(reply, Exception):  # a server's client knows which request failed: nothing to search for
             outcomes[index] = (None, reply)
-        else:  # a user's own model may give anything
-            got = f"{shown(reply)} ({type(reply).__name__})"
-            wrong = ModelError(f"the model gave {got}, which is no reply", got=got, wanted="a Reply")
+        else:
+            got, wanted = f"{shown(reply)} ({type(reply).__name__})", _reply_to(requests[index])
+            fix = f"Give a {wanted} for each request, in order; it is in flowchain.records."
+            wrong = ModelError(f"the model gave {got}, which is no reply. {fix}", got=got, wanted=wanted, fix=fix)
             outcomes[index] = (None, wrong)
     return None
+
+
+def _reply_to(request: Request[Any]) -> str:
+    """Name the class of a request's reply, as its own class does: ``SummarizeRequest(TextRequest["SummaryReply"])``."""
+    for base in get_original_bases(type(request)):
+        for argument in get_args(base):
+            return str(getattr(argument, "__forward_arg__", argument))
+    return "Reply"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

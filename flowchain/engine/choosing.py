@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowchain.engine.settings import Settings
-from flowchain.errors import ChainError, Problem, shown
+from flowchain.errors import ChainError, Problem, nearest, shown
 from flowchain.graph.build import Scope
 from flowchain.nodes.tasks import TaskNode
 from flowchain.protocols import Model, Replays
@@ -44,7 +44,7 @@ class Choice:
 
     @functools.cached_property
     def _keys(self) -> frozenset[str]:
-        names = [inner.full_name(node) for inner, node in self._scope.walk()]
+        names = [inner.full_name(node) for inner, node in self._scope.walk() if isinstance(node, TaskNode)]
         return frozenset((*TASKS, *names, *(name.rpartition("/")[2] for name in names)))
 
     def model_of(self, node: TaskNode[Any], name: str, settings: Settings) -> Model:
@@ -57,8 +57,11 @@ class Choice:
         from flowchain.models.resolve import resolve  # chains of plain functions load no model's code
 
         if settings.models and (unknown := settings.models.keys() - self._keys):
-            fix = f"Name a node or a task: {', '.join(sorted(self._keys))}."
-            raise ChainError.of([Problem(self._chain, "models", shown(sorted(unknown)[0]), "a node or a task", fix)])
+            key: object = min(unknown, key=shown)
+            near = nearest(key, sorted(self._keys)) if isinstance(key, str) else None
+            fix = f"Did you mean {near!r}?" if near else f"Name one: {', '.join(sorted(self._keys))}."
+            wanted = "a task, or the name of a node that asks a model"
+            raise ChainError.of([Problem(self._chain, "models", shown(key), wanted, fix)])
         named = [settings.models[key] for key in (name, name.rpartition("/")[2]) if key in settings.models]
         if node.model is not None:
             named.append(node.model)

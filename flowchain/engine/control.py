@@ -125,17 +125,25 @@ def _take(way: int | Constant) -> Work:
 def _fallback(step: Step, values: tuple[Any, ...]) -> Work:
     fallback: Fallback[Any] = step.node  # type: ignore[assignment]
     _, captured = _split(step, values)
+    failures: list[Exception] = []
     for way in step.ways[:-1]:
         try:
             value = yield from _take(way)
-        except Exception:  # this node exists to go on after any failure of a way; events tell of it
+        except Exception as error:  # this node exists to go on after any failure of a way
+            failures.append(error)
             continue
         if fallback.accept is None:
             return value
         accepted = yield Children(step.bodies["accept"], (value,), captured["accept"])
         if accepted[0]:
             return value
-    return (yield from _take(step.ways[-1]))
+    try:
+        return (yield from _take(step.ways[-1]))
+    except Exception as error:
+        if not failures:
+            raise
+        told = "; before it, ".join(map(str, (error, *reversed(failures))))
+        raise NodeError(f"node {step.name!r} failed in its last way: {told}", node=step.name) from error
 
 
 def _await(step: Step, values: tuple[Any, ...]) -> Work:

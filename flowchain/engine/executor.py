@@ -21,11 +21,12 @@ from flowchain.engine.inputs import Inputs
 from flowchain.engine.limits import check_tokens, readers_of
 from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Plan, Step, model_steps, needs_loop, steps_of
-from flowchain.engine.preview import preview
+from flowchain.engine.preview import is_known, not_given, preview
 from flowchain.engine.schedule import Pause, Row
 from flowchain.engine.settings import Settings
 from flowchain.errors import InputError
 from flowchain.events import Event
+from flowchain.nodes.text import Input
 from flowchain.protocols import Model
 from flowchain.records import Failure, Preview
 
@@ -89,7 +90,7 @@ class Executor:
             if self._loop is not None and not settings.observers:
                 return self._loop(values)
             if self._listening_loop is not None and settings.observers:
-                return self._listening_loop(values, settings.observers)
+                return self._listening_loop(values, tuple(settings.observers))
         found = [row for row in self._drive([values], settings, 1) if isinstance(row, Row)]
         return _value(found[0])
 
@@ -103,19 +104,26 @@ class Executor:
 
     def _bound(self, given: Mapping[str, Any], settings: Settings) -> list[Any]:
         values = self.inputs.bind(given)
-        if not self._steps:
-            return values
-        names = self.inputs.names
+        return self._cleaned(self.inputs.nodes, values, settings) if self._steps else values
+
+    def _cleaned(self, nodes: Sequence[Input[Any]], values: list[Any], settings: Settings) -> list[Any]:
+        names = tuple(node.name for node in nodes)
         values = clean(names, values, on_bad_text=settings.on_bad_text, on_control=settings.on_control)
         if self._documents.texts or self._documents.lists:
             refuse_empty(self._documents, dict(zip(names, values, strict=True)))
         if self._limited:
-            check_tokens(self.inputs.nodes, values, self._limited, self.models(settings))
+            check_tokens(nodes, values, self._limited, self.models(settings))
         return values
 
     def prompts(self, given: Mapping[str, Any], settings: Settings) -> list[Preview]:
-        """Give the requests that a run would send."""
-        return preview(self.plan, self._bound(given, settings), self.models(settings))
+        """Give the requests that a run would send; what was not given is a hole in them."""
+        values = self.inputs.bind_known(given, not_given)
+        known = [index for index, value in enumerate(values) if is_known(value)]
+        nodes = [self.inputs.nodes[index] for index in known]
+        cleaned = self._cleaned(nodes, [values[index] for index in known], settings)
+        for index, value in zip(known, cleaned, strict=True):
+            values[index] = value
+        return preview(self.plan, values, self.models(settings))
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────
 

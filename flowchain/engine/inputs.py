@@ -45,7 +45,15 @@ class Inputs:
             return self._explain(given)
         return values
 
-    def _explain(self, given: Mapping[str, Any]) -> list[Any]:
+    def bind_known(self, given: Mapping[str, Any], stand_in: Callable[[Input[Any]], Any]) -> list[Any]:
+        """Put the values in the plan's order, and a stand-in for each required one that is not there.
+
+        Raises:
+            InputError: listing every unknown and wrongly typed input at once.
+        """
+        return self._explain(given, stand_in)
+
+    def _explain(self, given: Mapping[str, Any], stand_in: Callable[[Input[Any]], Any] | None = None) -> list[Any]:
         problems: list[tuple[str, str]] = []
         values = []
         unknown = [name for name in given if name not in self.name_set]
@@ -53,6 +61,9 @@ class Inputs:
             if node.name not in given:
                 if not node.is_required:
                     values.append(thaw(node.default))
+                    continue
+                if stand_in is not None:
+                    values.append(stand_in(node))
                     continue
                 near = nearest(node.name, unknown)
                 hint = f" (did you mean it by {near!r}?)" if near else ""

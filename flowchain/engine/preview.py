@@ -1,10 +1,10 @@
 """The prompts that a run would send, without running: what is not known before a model has replied is a hole.
 
-Everything that depends on the inputs alone is computed: templates, joins, splits, and functions, which run here as
-they would in the run. A model is asked nothing; its reply is a *hole*, a text that says where it would come from and
-how long it can be. A template around a hole is shown with it; a function that would read one is not called. A map over
-a list that is not known yet is shown for one item, a loop for its first turn, and a choice by an unknown value for all
-its ways.
+So is an input that was not given. Everything that depends on the others alone is computed: templates, joins, splits,
+and functions, which run here as they would in the run. A model is asked nothing; its reply is a *hole*, a text that
+says where it would come from and how long it can be. A template around a hole is shown with it; a function that would
+read one is not called. A map over a list that is not known yet is shown for one item, a loop for its first turn, and a
+choice by an unknown value for all its ways.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.function import FunctionNode
 from flowchain.nodes.ref import Node
 from flowchain.nodes.template import Hole, parse, put
-from flowchain.nodes.text import PromptTemplate
+from flowchain.nodes.text import Input, PromptTemplate
+from flowchain.nodes.types import element_of
 from flowchain.programs.ask import Site
 from flowchain.protocols import Model
 from flowchain.records import (
@@ -49,8 +50,20 @@ class _NotKnown(str):
 class _Unknown:
     """A value of another type than text that does not exist yet."""
 
-    def __init__(self, hole: Excerpt) -> None:
+    def __init__(self, hole: Excerpt, kind: Any) -> None:
         self.hole = hole
+        self.is_texts = element_of(kind) is str
+
+
+def not_given(node: Input[Any]) -> Any:
+    """Stand for an input that is not known yet."""
+    size = f"{node.max_chars:,} characters" if node.max_chars is not None else None
+    return _unknown_value(_hole(node.name, node.max_tokens, size), node.type)
+
+
+def is_known(value: Any) -> bool:
+    """Is it a value, and no stand-in for one?"""
+    return not _is_unknown(value)
 
 
 def preview(plan: Plan, values: Sequence[Any], models: Mapping[Step, Model]) -> list[Preview]:
@@ -196,15 +209,19 @@ def _filled(node: PromptTemplate, known: Mapping[str, Any]) -> Excerpt:
     return concatenate(parts)
 
 
-def _hole(name: str, max_tokens: int | None) -> Excerpt:
-    limit = "" if max_tokens is None else f", at most {max_tokens:,} tokens"
+def _hole(name: str, max_tokens: int | None, size: str | None = None) -> Excerpt:
+    most = f"{max_tokens:,} tokens" if max_tokens is not None else size
+    limit = "" if most is None else f", at most {most}"
     text = f"⟨{name}{limit}⟩"
     return Excerpt(text, [Piece(0, _NotKnown(text), 0, len(text))])
 
 
 def _unknown(step: Step) -> Any:
-    hole = _hole(step.name, getattr(step.node, "max_tokens", None))
-    return hole if step.node.value_type is str else _Unknown(hole)
+    return _unknown_value(_hole(step.name, getattr(step.node, "max_tokens", None)), step.node.value_type)
+
+
+def _unknown_value(hole: Excerpt, kind: Any) -> Any:
+    return hole if kind is str else _Unknown(hole, kind)
 
 
 def _is_unknown(value: Any) -> bool:
@@ -218,7 +235,7 @@ def _is_unknown(value: Any) -> bool:
 def _as_text(value: Any) -> Any:
     """Put the hole's text in the place of what is not known, so that programs and texts can be made around it."""
     if isinstance(value, _Unknown):
-        return value.hole
+        return [value.hole, _hole("…", None)] if value.is_texts else value.hole
     return [_as_text(item) for item in value] if isinstance(value, list) else value
 
 

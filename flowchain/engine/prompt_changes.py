@@ -64,11 +64,15 @@ class PromptDifference:
 class Previewed(Protocol):
     """A chain, as far as its prompts go."""
 
+    @property
+    def inputs(self) -> dict[str, Any]: ...
     def prompts(self, **inputs: Any) -> list[Preview]: ...
 
 
 def diff(before: Previewed, after: Previewed, **inputs: Any) -> PromptDifference:
     """Say what changed in the prompts from one chain to another, without asking a model; settings as in ``run``.
+
+    An input that is not given is a hole, the same in both; one that only one chain has goes to that one.
 
     >>> import flowchain as fc
     >>> topic = fc.Input("topic", str)
@@ -80,7 +84,12 @@ def diff(before: Previewed, after: Previewed, **inputs: Any) -> PromptDifference
         - Write about rain.
         + Write briefly about rain.
     """
-    return prompt_difference(before.prompts(**inputs), after.prompts(**inputs))
+    alone = before.inputs.keys() ^ after.inputs.keys()
+
+    def prompts(chain: Previewed) -> list[Preview]:
+        return chain.prompts(**{name: inputs[name] for name in inputs if name not in alone or name in chain.inputs})
+
+    return prompt_difference(prompts(before), prompts(after))
 
 
 def prompt_difference(before: Sequence[Preview], after: Sequence[Preview]) -> PromptDifference:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +47,8 @@ class Settings:
     """Makes sampled replies repeatable. None: one is drawn; with a store it is 0, so that they are found again."""
     progress: bool | None = None
     """Show progress? None: at a terminal, once a run takes longer than a second."""
-    observers: tuple[Callable[[Any], None], ...] = ()
-    """Readers of the run's events."""
+    observers: Sequence[Callable[[Any], None]] = ()
+    """Readers of the run's events; those of a chain come before those of a run."""
     on_bad_text: str = "error"
     """What to do with text that has no UTF-8 form (lone surrogates): ``error``, or ``replace`` each with U+FFFD."""
 
@@ -89,7 +89,7 @@ class Settings:
             ("concurrency", _is_whole(count) and count >= 1, "a whole number ≥ 1", "1 runs one row at a time."),
             ("seed", self.seed is None or _is_whole(self.seed), "a whole number", "Any will do."),
             ("progress", self.progress in (None, True, False), "True, False, or None", "None: at a terminal alone."),
-            ("observers", _are_observers(self.observers), "a tuple of functions", "Write observers=(events.append,)."),
+            ("observers", _are_observers(self.observers), "a list of functions", "Write observers=[events.append]."),
             ("on_bad_text", self.on_bad_text in ("error", "replace"), "'error' or 'replace'", "Choose one of the two."),
             ("on_control", self.on_control in ("keep", "strip"), "'keep' or 'strip'", "Choose one of the two."),
         )
@@ -104,6 +104,7 @@ class Settings:
             problems = [Problem("settings", "retry", *finding)] if finding else []
         if problems:
             raise ChainError.of(problems)
+        object.__setattr__(self, "observers", tuple(self.observers))  # a list could be changed under a run
 
     def changed(self, given: Mapping[str, Any]) -> Settings:
         """Give these settings with some replaced; observers are added to those already there.
@@ -127,7 +128,7 @@ class Settings:
             object.__setattr__(copied, "observers", (*self.observers, *given["observers"]))
             return copied
         changes = dict(given)
-        if isinstance(changes.get("observers"), tuple):
+        if _are_observers(changes.get("observers")):
             changes["observers"] = (*self.observers, *changes["observers"])
         if isinstance(changes.get("models"), Mapping):
             changes["models"] = {**self.models, **changes["models"]}
@@ -151,7 +152,7 @@ SETTING_NAMES = frozenset(item.name for item in dataclasses.fields(Settings))
 
 
 def _are_observers(value: object) -> bool:
-    return isinstance(value, tuple) and all(map(callable, value))
+    return isinstance(value, (tuple, list)) and all(map(callable, value))
 
 
 def _is_whole(value: object) -> bool:

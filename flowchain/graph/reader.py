@@ -7,7 +7,7 @@ such as which model is loaded, has to be allowed in code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 from flowchain.errors import ChainError, ChainFileError, Problem, nearest, shown
@@ -101,6 +101,9 @@ def _load(chain: Any, reader: _Reader) -> tuple[Scope, str]:
 class _Reader:
     def __init__(self, nodes: Sequence[Any], types: Sequence[type], allow: Sequence[str]) -> None:
         self._functions: dict[str, NodeFunction[Any]] = {}
+        for name, given in (("nodes", nodes), ("types", types), ("allow", allow)):
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise ChainError.of([Problem("from_json", name, shown(given), "a list", f"Write {name}=[…].")])
         for function in nodes:
             if not isinstance(function, NodeFunction):
                 fix = "Decorate the function: @fc.node."

@@ -264,6 +264,9 @@ class Choose(Node[T], Generic[T]):
     def _rule_problems(self) -> list[Problem]:
         if not self.cases:
             return [self._problem("cases", "no cases", "at least one", "Name what to do for each value.")]
+        uncalled = {f"cases.{case}": way for case, way in self.cases.items()} | {"default": self.default}
+        if found := _uncalled(self, uncalled):
+            return found
         given = self.on.value_type
         if not fits(given, str | bool | Classification):
             fix = "Decide by a text, a bool or a Classification; make one of it in an @fc.node function."
@@ -345,7 +348,7 @@ class Fallback(Node[T], Generic[T]):
         if len(self.ways) < 2:
             fix = "Name a reserve: Fallback(first, second)."
             return [self._problem("ways", f"{len(self.ways)} ways", "at least two", fix)]
-        problems = []
+        problems = _uncalled(self, {f"ways[{number}]": way for number, way in enumerate(self.ways)})
         if self.accept is None:
             for number, way in enumerate(self.ways[:-1]):
                 if not isinstance(way, Ref):
@@ -372,6 +375,16 @@ def _values_of(on: Ref[Any]) -> tuple[str | bool, ...] | None:
 def _listed(values: Sequence[str | bool]) -> str:
     more = f", … {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else ""
     return ", ".join(map(shown, values[:MOST_TOLD])) + more
+
+
+def _uncalled(node: Node[Any], ways: Mapping[str, Any]) -> list[Problem]:
+    """Find ways that are no nodes yet: a function, a chain. As literals they would come out of the run themselves."""
+    fix = "Write the node itself, as in my_node(text=…) or chain(text=…): a way that is not taken is not run."
+    return [
+        node._problem(field, shown(way), "a node or a literal", fix)
+        for field, way in ways.items()
+        if callable(way) and not isinstance(way, (Node, type))
+    ]
 
 
 def _untraced(node: Each[Any] | Repeat[Any] | Fallback[Any], field: str, given: Any) -> Problem:

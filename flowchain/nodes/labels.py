@@ -27,7 +27,7 @@ def label_problem(
     if is_complete and len(labels) < (1 if is_multi else 2):
         got = f"{len(labels)} labels" if len(labels) != 1 else f"one label ({labels[0]!r})"
         fix = "With one label there is nothing to choose; multi_label=True scores it alone."
-        return got, "at least two labels", fix
+        return got, "at least two labels", fix if labels else "Name what the text may be about."
     if len(labels) > max_labels:
         fix = "Classify in two steps, first a group, then within it; or raise max_labels=."
         return f"{len(labels):,} labels", f"at most {max_labels:,}", fix

@@ -76,9 +76,37 @@ def field_problems(cls: type[Node[Any]], label: str, given: Mapping[str, Any], e
             # A union reports every branch; the one that failed on the value, not on the type, is the useful one.
             details.sort(key=lambda detail: detail["type"].endswith("_type") or "is_instance" in detail["type"])
             message = details[0]["msg"].removeprefix("Value error, ")
-            got = shown(given.get(field, details[0]["input"]))
-            problems.append(Problem(label, field, got, _takes(cls, field), message[:1].upper() + message[1:] + "."))
+            where, value = _place(field, given.get(field, details[0]["input"]), details[0]["loc"][1:])
+            fix = _instead(cls, field, where, value) or message[:1].upper() + message[1:] + "."
+            problems.append(Problem(label, where, shown(value), _takes(cls, field), fix))
     return problems
+
+
+def _place(field: str, value: Any, path: tuple[Any, ...]) -> tuple[str, Any]:
+    """Follow pydantic's path into a field's value, past the branches of unions that stand in it."""
+    where = field
+    is_key = "[key]" in path
+    for part in path:
+        if isinstance(value, Mapping) and part in value:
+            where, value = (where, part) if is_key else (f"{where}.{part}", value[part])
+        elif isinstance(value, (list, tuple)) and isinstance(part, int) and part < len(value):
+            where, value = f"{where}[{part}]", value[part]
+    return where, value
+
+
+def _instead(cls: type[Node[Any]], field: str, where: str, value: Any) -> str | None:
+    """Say what to write where a value has the wrong shape, rather than what is wrong with it."""
+    if hasattr(value, "edges"):
+        return "A reference stands by itself or in a list; build what it is a part of in an @fc.node function."
+    if callable(value) and not isinstance(value, type):
+        return "Functions and chains become nodes by being called: my_node(text=…), chain(text=…)."
+    wanted = cls.wanted_by(field)
+    element = element_of(wanted)
+    if where == field and isinstance(value, str) and element is not None and fits(str, element):
+        return f"Write {field}=[…], a list; with a single text, a list of one."
+    if isinstance(value, (list, tuple)) and (fits(str, wanted) if where == field else element is not None):
+        return "One text is due here. Write Join(texts=[…]) to make one of several."
+    return None
 
 
 def candidates(wanted: Any, given: Iterable[Any]) -> str:

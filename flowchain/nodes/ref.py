@@ -307,6 +307,9 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
                 return super().__getattr__(name)
             raise AttributeError(no_attribute(_label(self), self.value_type, name), name=name, obj=self)
 
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - _PYDANTICS)  # completion shows what a node is for
+
     __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
     __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
 
@@ -324,6 +327,9 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
             if name in self.model_fields_set and fields[name].repr and not (name == "name" and self.name is None)
         )
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+_PYDANTICS = frozenset(name for name in dir(BaseModel) if not name.startswith("_"))
 
 
 def _label(node: Ref[Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flowchain.errors import ModelError
+from contextlib import suppress
+
+from flowchain.errors import InputError, ModelError
 from flowchain.excerpt import Excerpt, concatenate, cut, written
 from flowchain.programs.ask import Program, Site, ask_all
 from flowchain.programs.reading import refuse_empty
@@ -53,14 +55,15 @@ def _pieces(text: str, most: int, count: Counter) -> list[str]:
 
 def _halves(site: Site, piece: str, max_tokens: int, count: Counter) -> list[str]:
     tokens = count(piece)
-    if tokens < 2:
-        fix = "Raise max_tokens."
-        raise ModelError(
-            f"{site.model.name!r} did not end the translation of {tokens:,} tokens within {max_tokens:,}. {fix}",
-            node=site.node,
-            field="max_tokens",
-            got=f"more than {max_tokens:,} tokens",
-            wanted=f"at most {max_tokens:,}",
-            fix=fix,
-        )
-    return _pieces(piece, tokens // 2, count)
+    if tokens > 1:
+        with suppress(InputError):  # of more tokens, and yet a single character: there is no half of it
+            return _pieces(piece, tokens // 2, count)
+    fix = "Raise max_tokens."
+    raise ModelError(
+        f"{site.model.name!r} did not end the translation of {tokens:,} tokens within {max_tokens:,}. {fix}",
+        node=site.node,
+        field="max_tokens",
+        got=f"more than {max_tokens:,} tokens",
+        wanted=f"at most {max_tokens:,}",
+        fix=fix,
+    )

@@ -266,6 +266,19 @@ def test_a_wrong_number_of_replies_is_the_models_error(replies: list[Any]) -> No
     assert all("the model gave" in str(error) for _, error in outcomes)
 
 
+@pytest.mark.parametrize(("given_back", "told"), [(None, "None (NoneType)"), (3, "3 (int)"), ({"a"}, "{'a'} (set)")])
+def test_what_is_no_list_of_replies_is_the_models_error(given_back: Any, told: str) -> None:
+    ((_, error),) = asked(lambda requests: given_back, 1)
+    assert told in str(error)
+    assert "Return a list with one reply for each request" in str(error)
+
+
+def test_what_is_no_reply_costs_its_request_and_says_what_one_is() -> None:
+    (_, wrong), (right, _) = asked(lambda requests: ["a", VectorReply(vector=(1.0,))], 2)
+    assert right == VectorReply(vector=(1.0,))
+    assert "the model gave 'a' (str), which is no reply. Give a VectorReply for each request" in str(wrong)
+
+
 @pytest.mark.parametrize("ending", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
 def test_no_ending_of_a_model_ends_its_worker(ending: BaseException) -> None:
     def end(requests: Sequence[Request[Any]]) -> list[Any]:

@@ -246,6 +246,17 @@ def test_a_reserve_is_taken_after_an_error(kind: str) -> None:
     assert list(SimulatedWorld().batch(chain, [{"text": "a"}])) == ["reserve"]
 
 
+@pytest.mark.parametrize("ways", [("error", "lost"), ("in a map", "lost", "error")])
+def test_where_every_way_fails_all_are_told(ways: tuple[str, ...]) -> None:
+    once = fc.Settings(retry=fc.Retry(stop=fc.stop_after_attempt(1)))
+    chain = fc.Chain(fc.Fallback(*(FAILING[kind]() for kind in ways), name="reserve"))
+    (failed,) = SimulatedWorld().batch(chain, [{"text": "a"}], once)
+    assert failed.error.node == "reserve"
+    told = str(failed.error).split("before it")
+    expected = ["lost" if kind == "lost" else "ValueError: no" for kind in reversed(ways)]
+    assert [word in part for word, part in zip(expected, told, strict=True)] == [True] * len(ways)
+
+
 def test_a_reserve_is_taken_after_a_call_that_takes_too_long() -> None:
     slow, quick = FakeModel("slow"), FakeModel("quick", summarize=lambda request: "quick")
     chain = fc.Chain(fc.Fallback(fc.Summarize(text="slow", model=slow), fc.Summarize(text="quick", model=quick)))

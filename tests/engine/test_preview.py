@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import flowchain as fc
 from flowchain.records import SummaryReply, TextReply
 
@@ -54,6 +56,35 @@ def test_what_depends_on_inputs_alone_is_shown_as_it_is_sent() -> None:
     )
     chain.run(texts=["one", "two"], text="rain")
     assert list(model.sent[:2]) == [preview.request for preview in previews[:2]]
+
+
+def test_inputs_that_are_not_given_are_holes() -> None:
+    model = Quiet()
+    note = fc.Input("note", str, max_chars=20)
+    notes = fc.Each(TEXTS, lambda text: fc.Summarize(text=text, focus=TEXT, max_tokens=5, model=model))
+    values = {"notes": fc.Join(texts=notes), "note": note, "loud": never(text=note)}
+    prompt = fc.PromptTemplate("{notes} {note} {loud}", values=values)
+    chain = fc.Chain(fc.Generate(prompt=prompt, max_tokens=5, model=model))
+
+    def shown(**inputs: Any) -> list[tuple[str, bool]]:
+        return [(preview.text, preview.is_exact) for preview in chain.prompts(**inputs)]
+
+    last = "⟨join_1⟩ ⟨note, at most 20 characters⟩ ⟨never_1⟩"
+    assert shown() == [("⟨each_1⟩\n\n⟨text⟩", False), (last, False)]
+    assert shown(text="who?") == [("⟨each_1⟩\n\nwho?", False), (last, False)]
+    assert shown(texts=["one"])[0] == ("one\n\n⟨text⟩", False)
+    assert shown(texts=["one"], text="who?")[0] == ("one\n\nwho?", True)
+    with pytest.raises(fc.InputError, match="did you mean 'texts'"):
+        chain.prompts(txts=["one"])
+    with pytest.raises(fc.InputError, match="empty"):
+        chain.prompts(texts=[""])
+
+
+def test_texts_that_are_not_known_are_shown_as_a_list_of_them() -> None:
+    shot = fc.FewShot(examples=TEXTS, query="last", model=Quiet(), max_tokens=5)
+    assert [preview.text for preview in fc.Chain(shot).prompts()] == ["⟨texts⟩\n###\n⟨…⟩\n###\nlast"]
+    labelled = fc.Chain(fc.Classify(text="a", labels=TEXTS))
+    assert [preview.request.labels for preview in labelled.prompts()] == [("⟨texts⟩", "⟨…⟩")]  # type: ignore[attr-defined]
 
 
 def test_a_long_text_is_shown_in_the_pieces_it_is_sent_in() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,27 @@ def test_prompts_differ_where_templates_do(text: str, before: str, after: str) -
         assert change.after is not None
         assert change.before.text + after == change.after.text + before or change.after.text == after + text
         assert change.tokens == len(after.split()) - len(before.split())
+
+
+def test_an_input_that_is_not_given_is_the_same_hole_in_both() -> None:
+    found = fc.diff(chain_of(""), chain_of("Sum up: "))
+    assert [(change.before.text, change.after.text) for change in found.changes if change.before and change.after] == [
+        ("⟨text⟩", "Sum up: ⟨text⟩")
+    ]
+    assert fc.diff(chain_of("a"), chain_of("a")).changes == ()
+
+
+def test_an_input_that_only_one_has_goes_to_that_one() -> None:
+    tone = fc.Input("tone", str)
+    prompt = fc.PromptTemplate("{text}, {tone}", values={"text": TEXT, "tone": tone})
+    toned = fc.Chain(fc.Generate(prompt=prompt, max_tokens=9, model=MODEL))
+    for chains, texts_shown in (((chain_of(""), toned), ("a", "a, kind")), ((toned, chain_of("")), ("a, kind", "a"))):
+        ((change,),) = (fc.diff(*chains, text="a", tone="kind").changes,)
+        assert change.before is not None
+        assert change.after is not None
+        assert (change.before.text, change.after.text) == texts_shown
+    with pytest.raises(fc.InputError, match="toen"):
+        fc.diff(chain_of(""), toned, toen="kind")
 
 
 def test_settings_and_models_count_too() -> None:

@@ -23,7 +23,7 @@ WRONG: dict[str, list[Any]] = {
     "concurrency": [0, -1, 0.5, 2.5, float("inf"), "8", True, None],
     "seed": ["a", 1.5, True],
     "progress": ["yes", 2],
-    "observers": [3, (3,), [print], print],
+    "observers": [3, (3,), [3], print],
     "on_bad_text": ["ignore", None, True],
     "on_control": ["drop", None, True],
 }
@@ -70,6 +70,16 @@ def test_an_unknown_setting_comes_with_the_nearest() -> None:
         chain.run(text="a", timout=3)
     with pytest.raises(fc.ChainError, match="settings are"):
         chain.batch([], entirely_other=3)
+
+
+def test_observers_in_a_list_are_those_that_stood_in_it_then() -> None:
+    told: list[Any] = []
+    observers: list[Any] = [told.append]
+    settings = fc.Settings(observers=observers)
+    observers.append(3)
+    fc.Chain(fc.Summarize(text="It ran.", model=FakeModel()), settings=settings).run(observers=[told.append])
+    assert told
+    assert told[::2] == told[1::2]
 
 
 @given(st.lists(st.sampled_from(["store", "timeout", "seed", "concurrency", "observers", "models"]), max_size=6))

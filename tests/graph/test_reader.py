@@ -24,6 +24,14 @@ def load(document: Any) -> fc.Chain[Any]:
     return fc.Chain.from_json(document)
 
 
+@pytest.mark.parametrize("name", ["nodes", "types", "allow"])
+@pytest.mark.parametrize("given_there", [str, 3, "models"])
+def test_what_is_passed_beside_a_file_is_a_list(name: str, given_there: Any) -> None:
+    arguments: dict[str, Any] = {name: given_there}
+    with pytest.raises(fc.ChainError, match=rf"from_json\.{name}.*Write {name}=\[…\]".replace(".*", "(?s:.*)")):
+        fc.Chain.from_json("{}", **arguments)
+
+
 def test_there_are_a_hundred_of_them() -> None:
     assert len(HOSTILE) >= 100
 

@@ -136,6 +136,12 @@ def test_a_shared_node_stays_one_and_equal_ones_stay_two() -> None:
     assert len(fc.Chain(fc.Join(texts=[one, two, one])).graph) == 4
 
 
+def test_completion_shows_what_a_node_is_for() -> None:
+    shown = {name for name in dir(SUMMARY) if not name.startswith("_")}
+    assert {"text", "max_tokens", "name", "with_", "value_type"} <= shown
+    assert shown.isdisjoint({"model_dump", "model_fields", "dict", "json", "copy"})
+
+
 def test_a_repr_says_what_was_given_and_how_much_more_there_is() -> None:
     assert repr(fc.Each(TEXTS, lambda text: fc.Summarize(text=text))) == "Each(items=<texts>, body=<summarize>)"
     assert repr(fc.Summarize(text="a", name="b")) == "Summarize(name='b', text='a')"
@@ -165,6 +171,10 @@ def test_all_that_is_wrong_with_a_node_is_told_at_once() -> None:
     assert str(again) == str(caught.value)
 
 
+def _loud(text: str) -> str:
+    return text.upper()
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -182,7 +192,22 @@ def test_all_that_is_wrong_with_a_node_is_told_at_once() -> None:
         (lambda: fc.Summarize(text=b"a"), r"got: b'a'.*wanted: str"),
         (lambda: fc.Summarize(text=None), r"got: None"),
         (lambda: fc.Summarize(text=math.nan), r"got: nan"),
-        (lambda: fc.Summarize(text=["a"]), r"summarize\.text"),
+        (lambda: fc.Summarize(text=["a"]), r"summarize\.text .*Join\(texts=\[…\]\)"),
+        (lambda: fc.Summarize(text=fc.node(_loud)), r"summarize\.text.*my_node\(text=…\)"),
+        (lambda: fc.Summarize(text=fc.Chain(TEXT)), r"summarize\.text.*chain\(text=…\)"),
+        (lambda: fc.Join(texts=["a", fc.Chain(TEXT)]), r"join\.texts\[1\].*chain\(text=…\)"),
+        (lambda: fc.Join(texts="a"), r"join\.texts .*texts=\[…\], a list"),
+        (lambda: fc.Classify(text=TEXT, labels="a, b"), r"classify\.labels .*labels=\[…\], a list"),
+        (
+            lambda: fc.FewShot(query=TEXT, examples=["a", ("b", "c")]),
+            r"few_shot\.examples\[1\].*\('b', 'c'\).*One text",
+        ),
+        (lambda: fc.PromptTemplate("{a}{b}", values={"a": 1, "b": None}), r"prompt\.values\.b .*got: None"),
+        (
+            lambda: fc.Chat(messages=[{"role": "user", "content": TEXT}]),
+            r"messages\[0\]\.content.*by itself or in a list",
+        ),
+        (lambda: fc.Chat(messages=[{"role": "me", "content": "a"}]), r"chat\.messages\[0\]\.role.*'me'.*'user'"),
     ],
 )
 def test_a_wrong_wire_is_refused_on_its_line(build: Any, message: str) -> None:

@@ -51,6 +51,16 @@ def test_a_translation_that_never_ends_is_refused_with_the_numbers() -> None:
     assert caught.value.field == "max_tokens"
 
 
+def test_a_character_of_several_tokens_that_never_ends_is_refused_with_the_numbers_too() -> None:
+    class Bytes(FakeModel):
+        def count(self, text: str) -> int:
+            return len(text.encode())
+
+    model = Bytes(translate=lambda request: TextReply(text="und", finish_reason="length"))
+    with pytest.raises(fc.NodeError, match=r"3 tokens within 8\. Raise max_tokens"):
+        translated(model, "語", 8)
+
+
 def test_what_was_read_is_accounted_for() -> None:
     chain = fc.Chain(fc.Translate(text=TEXT, source="en", target="de", model=FakeModel(window=600), max_tokens=512))
     run = chain.trace(text=" ".join(f"word{number}." for number in range(500)))

@@ -96,7 +96,7 @@ def _fetch(spec: Spec, with_weights: bool) -> Path:
             got=shown(spec.name),
             wanted="a model on the hub, in its cache, or a local folder",
             fix="Check the name, the revision and the access rights; offline, download it first "
-            f"(huggingface-cli download {spec.name}) or pass a folder.",
+            f"(hf download {spec.name}) or pass a folder.",
         ) from exc
     return Path(found)
 
