@@ -35,8 +35,9 @@ from flowchain.nodes.tasks import (
     Translate,
 )
 from flowchain.nodes.template import render
-from flowchain.programs.answer import _FINAL
+from flowchain.programs.answer import _FINAL, _NOTE
 from flowchain.programs.conversation import message
+from flowchain.programs.room import room_for
 from flowchain.programs.typed import instruction_of
 from flowchain.protocols import Model, tasks_of
 from flowchain.records import (
@@ -80,6 +81,8 @@ class _Asking:
     reply_tokens: int = 0
     retries: bool = False
     """May a reply be asked for again, with the first one in the prompt?"""
+    then: Callable[[str], Request[Any]] | None = None
+    """What its guard asks of pieces, or of what became of them, where that is in other words, and these are known."""
 
 
 class Verdicts:
@@ -107,7 +110,10 @@ class Verdicts:
         asking = _asking(node, sketches)
         if asking is None:
             return judge(window, fixed=_COUNTED_LATER, text=Bound(0, "counted"))
-        return _judged(model, asking)
+        verdict = _judged(model, asking)
+        if verdict.state == "guarded" and asking.then is not None:
+            return _without_room(model, asking, asking.then) or verdict
+        return verdict
 
 
 def _asking(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
@@ -136,8 +142,9 @@ def _asking(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
             return SummarizeRequest(text=text, focus=focus, instruction=told, max_tokens=node.max_tokens)
 
         if node.focus is None:
-            return _Asking(summarize, (text,), guard, node.max_tokens)
-        return _Asking(summarize, (text, sketches.document(node.focus, "focus")), guard, node.max_tokens)
+            return _Asking(summarize, (text,), guard, node.max_tokens, then=_combining(node))
+        focus = sketches.document(node.focus, "focus")
+        return _Asking(summarize, (text, focus), guard, node.max_tokens, then=_combining(node))
     if isinstance(node, Translate):
         return _Asking(
             lambda text: TranslateRequest(
@@ -148,15 +155,29 @@ def _asking(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
             node.max_tokens,
         )
     if isinstance(node, Answer):
+
+        def asking(template: str) -> Callable[[str, str], GenerateRequest]:
+            return lambda text, question: GenerateRequest(
+                prompt=render(template, {"text": fenced(text), "question": question}), max_tokens=node.max_tokens
+            )
+
+        question = node.question
         return _Asking(
-            lambda text, question: GenerateRequest(
-                prompt=render(_FINAL, {"text": fenced(text), "question": question}), max_tokens=node.max_tokens
-            ),
-            (_context(node, sketches), sketches.document(node.question, "question")),
+            asking(_FINAL),
+            (_context(node, sketches), sketches.document(question, "question")),
             "notes taken on its pieces, and answered from these",
             node.max_tokens,
+            then=(lambda piece: asking(_NOTE)(piece, question)) if isinstance(question, str) else None,
         )
     return _labelling(node, sketches)
+
+
+def _combining(node: Summarize) -> Callable[[str], SummarizeRequest] | None:
+    focus, told = node.focus, node.combine_instruction
+    if told is None or not (focus is None or isinstance(focus, str)):
+        return None
+    instruction = Excerpt(told)
+    return lambda text: SummarizeRequest(text=text, focus=focus, instruction=instruction, max_tokens=node.max_tokens)
 
 
 def _labelling(node: TaskNode[Any], sketches: Sketches) -> _Asking | None:
@@ -264,6 +285,18 @@ def _judged(model: Model, asking: _Asking) -> Verdict:
         return judge(window, fixed=none, text=known, reply_tokens=asking.reply_tokens, guard=asking.guard)
     fixed = _fixed(model, asking)
     return judge(window, fixed=fixed, text=joined(holes), reply_tokens=asking.reply_tokens, guard=asking.guard)
+
+
+def _without_room(model: Model, asking: _Asking, then: Callable[[str], Request[Any]]) -> Verdict | None:
+    """Refuse where what is made of a long text could never be asked about; a guard that can't be kept is none."""
+    window = window_of(model)
+    assert window is not None  # else nothing is guarded
+    try:
+        room_for(model, then, asking.reply_tokens)
+    except FlowchainError as error:
+        reason = f"{asking.guard} if it does not fit; that takes {error.got or error}, and the window has "
+        return Verdict("refused", 0, f"{reason}{window.tokens:,} ({window.origin})", error.fix or "")
+    return None
 
 
 def _tokens(model: Model, request: Request[Any]) -> int | None:

@@ -17,8 +17,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.excerpt import Excerpt
+from flowchain.fence import fenced
 from flowchain.graph.build import build as scope_of
+from flowchain.nodes.template import render
+from flowchain.programs.answer import _NOTE
 from flowchain.programs.proof import Verdicts
+from flowchain.records import SummarizeRequest
 from flowchain.testing import FakeModel
 from tests.tiny_models import CHATML, build
 
@@ -141,6 +146,43 @@ def test_an_answer_proved_by_prompt_fits_whatever_the_marks_around_its_documents
         assert preview.tokens + (8 if HEADS[name] == "causal" else 0) <= window
 
 
+@pytest.mark.parametrize("name", HEADS)
+@few
+@given(words=st.integers(1, 40), window=st.integers(24, 48), focus=st.sampled_from([None, "why?"]))
+def test_an_instruction_that_leaves_no_room_for_summaries_of_pieces_is_refused(
+    folders: dict[str, Path], name: str, words: int, window: int, focus: str | None
+) -> None:
+    """It would be an error at the second level of a long text, after all of it was read."""
+    model = model_of(folders, name, window)
+    text, told = fc.Input("text", str), "weigh " * words
+    node = fc.Summarize(text=text, focus=focus, combine_instruction=told, max_tokens=8, model=model)
+    assume(not isinstance(call_of(node.with_(combine_instruction=None)), str))
+    call = call_of(node)
+    request = SummarizeRequest(text="", focus=focus, instruction=Excerpt(told), max_tokens=8)
+    taken = model.prompt(request).tokens + (8 if HEADS[name] == "causal" else 0)
+    assert isinstance(call, str) == (taken >= window)
+    if isinstance(call, str):
+        assert f"{taken:,} tokens without any text" in call
+        assert "shorten the instruction" in call
+
+
+def test_what_is_never_read_in_pieces_needs_no_room_for_their_summaries(folders: dict[str, Path]) -> None:
+    text, told = fc.Input("text", str, max_tokens=8), "weigh " * 60
+    node = fc.Summarize(text=text, combine_instruction=told, model=model_of(folders, "t5", 60))
+    assert call_of(node).verdict == "proved"
+
+
+@given(st.integers(1, 30), st.integers(20, 80))
+def test_a_question_that_leaves_no_room_for_pieces_is_refused(words: int, window: int) -> None:
+    """A note is asked for in more words than an answer from all of a text."""
+    model = FakeModel(window=window)
+    model.tasks = frozenset({"generate"})  # type: ignore[attr-defined]
+    question = "who " * words
+    call = call_of(fc.Answer(question=question, context=fc.Input("context", str), max_tokens=4, model=model))
+    taken = model.count(render(_NOTE, {"text": fenced(""), "question": question})) + 4
+    assert isinstance(call, str) == (taken >= window)
+
+
 def test_each_verdict_has_its_numbers(folders: dict[str, Path]) -> None:
     note = fc.Input("note", str, max_tokens=600)
     model = model_of(folders, "gpt2", 512)
@@ -223,8 +265,8 @@ def test_bounds_go_along_the_edges(folders: dict[str, Path]) -> None:
 
 def test_chains_of_any_depth_and_width_are_looked_at(folders: dict[str, Path]) -> None:
     r"""
-        a ── b ── …      each twice in the next: 2^200 paths, and 200 deep
-         ╲__╱
+    a ── b ── …      each twice in the next: 2^200 paths, and 200 deep
+     ╲__╱
     """
     text: Any = fc.Input("text", str, max_tokens=1)
     for _ in range(200):
