@@ -18,6 +18,7 @@ import re
 from typing import Any
 
 from flowchain.errors import ChainError, Problem, shown
+from flowchain.graph import retry_rules
 from flowchain.graph.build import Scope
 from flowchain.graph.numbering import given_fields, numbered
 from flowchain.graph.strict_json import DEEPEST, MOST_DIGITS
@@ -146,7 +147,11 @@ class _Writer:
                 raise _unwritable(place, value.name, fix)
             return {"function": value.name}
         if isinstance(value, Retry):
-            raise _unwritable(place, "a Retry", "Its rules may be functions: give retry=… when the chain runs.")
+            try:
+                return {"retry": retry_rules.written(value)}
+            except ValueError as error:
+                fix = "Functions are no data: use flowchain's own rules, or give retry=… when the chain runs."
+                raise _unwritable(place, f"a Retry with {error}", fix) from None
         raise _unwritable(place, shown(value), "Name a model by its id; give objects when the chain runs (models={…}).")
 
 

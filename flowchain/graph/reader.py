@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 from flowchain.errors import ChainError, ChainFileError, Problem, nearest, shown
+from flowchain.graph import retry_rules
 from flowchain.graph.build import Scope, build
 from flowchain.graph.document import FORMAT, KINDS, TYPE_FIELDS
 from flowchain.graph.numbering import numbered
@@ -23,6 +24,7 @@ from flowchain.nodes.labels import LONGEST_LABEL, MOST_LABELS
 from flowchain.nodes.ref import Node, Use, checked_name
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
+from flowchain.retry import Retry
 
 MOST_BYTES = 2**20  # some 18,000 nodes; who trusts a larger file says so in code
 _OWN = "Nodes of your own are named in code: Chain.from_json(text, nodes=[my_node])"
@@ -31,6 +33,8 @@ _BODY_FIELDS = frozenset({"body", "until", "accept", "keep"})
 _OPEN_FIELDS = frozenset({"default", "start", "items", "ways", "cases", "arguments"})
 _GRANTS = ("models", "limits")
 _LIMITS = {"max_labels": MOST_LABELS, "max_label_chars": LONGEST_LABEL, "max_steps": control.MOST_STEPS}
+MOST_RETRY_S = 3_600
+"""Seconds that the tries of one request may wait in all, as a file says; an hour is six times the default."""
 _MODEL_SETTINGS = frozenset(
     {"trust_remote_code", "unsafe", "cache_dir", "base_url", "api_key", "api_key_env", "revision", "weights", "device"}
 )
@@ -184,6 +188,8 @@ class _Reader:
             return self._type(value, where)
         if field == "function":
             return self._function(value, where)
+        if field == "retry":
+            return self._retry(value, where)
         found = self._decode(value, where)
         if field == "model" and not (found is None or found == "extractive"):
             if not isinstance(found, str):
@@ -295,6 +301,20 @@ class _Reader:
             return self._functions[name]
         hint = _near(name, self._functions) if isinstance(name, str) and self._functions else "none was named"
         raise ChainFileError(f"unknown function {shown(name or value)}; {hint}. {_OWN}", position=where, fix=_OWN)
+
+    def _retry(self, value: Any, where: str) -> Retry | None:
+        if value is None:
+            return None
+        try:
+            found = retry_rules.read(value.get("retry") if isinstance(value, dict) and len(value) == 1 else value)
+            longest = found.longest_s
+        except (ChainError, ValueError, OverflowError) as error:
+            raise ChainFileError(f"not a retry: {error}", position=where) from error
+        if longest > MOST_RETRY_S and "limits" not in self._allowed:
+            fix = 'Allow it in code: Chain.from_json(text, allow=["limits"]).'
+            got = f"the file lets a request wait {longest:,.0f} s for its tries, above {MOST_RETRY_S:,}"
+            raise ChainFileError(f"{got}. {fix}", position=where, fix=fix)
+        return found
 
     def _type(self, value: Any, where: str) -> Any:
         name = value.get("type") if isinstance(value, dict) and len(value) == 1 else None

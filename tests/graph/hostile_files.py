@@ -48,6 +48,21 @@ def text_input(**fields: Any) -> tuple[str, File]:
     return "input", {"name": "a", "type": {"type": "str"}, **fields}
 
 
+STOP, WAIT = ["stop_after_attempt", 2], ["wait_fixed", 1]
+
+
+def retrying(**rules: Any) -> str:
+    given = {"stop": STOP, "wait": WAIT, "retry": ["retry_if_exception", "is_transient"], **rules}
+    return with_field(3, retry={"retry": given})
+
+
+def nested(depth: int) -> Any:
+    rule: Any = STOP
+    for _ in range(depth):
+        rule = ["|", rule, STOP]
+    return rule
+
+
 def typed(name: Any) -> str:
     return of(("input", {"name": "a", "type": {"type": name}}))
 
@@ -177,6 +192,17 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "a server": (with_field(3, base_url="http://evil"), "said in code"),
     "a key of the environment": (with_field(3, api_key_env="AWS_SECRET_ACCESS_KEY"), "said in code"),
     "weights": (with_field(3, weights="x.bin"), "said in code"),
+    "a retry of a number": (with_field(3, retry=3), "not a retry.*stop, wait, retry.*nodes\\[3\\].fields.retry"),
+    "a retry of two rules": (with_field(3, retry={"retry": {"stop": STOP, "wait": WAIT}}), "not a retry"),
+    "a retry by a lambda": (retrying(retry="lambda error: True"), "no rule for retry; known are retry_if_exception"),
+    "a retry by a class": (retrying(wait=["os.system", "true"]), "no rule for wait; known are wait_fixed"),
+    "a retry by a stop as a wait": (retrying(wait=STOP), "no rule for wait"),
+    "a retry that never ends": (retrying(stop=["stop_after_attempt", 10**9]), "1000000000 .*1 to 100"),
+    "a retry of a bool": (retrying(stop=["stop_after_attempt", True]), "True .*1 to 100"),
+    "a retry of too many numbers": (retrying(wait=["wait_fixed", 1, 2]), "wait_fixed takes other numbers"),
+    "a retry of lists": (retrying(wait=["wait_fixed", [1]]), "seconds"),
+    "a retry of huge numbers": (retrying(wait=["wait_fixed", 10**200]), "above 3,600"),
+    "a retry of rules in rules": (retrying(stop=nested(9)), "no rule for stop"),
     "an unknown function": (
         of(("function", {"function": {"function": "eval"}, "arguments": {"pairs": []}})),
         "my_node",

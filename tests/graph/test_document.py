@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import pickle
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.graph.type_names import TYPES, name_of, read_type
+from flowchain.retry import is_transient
 
 
 @fc.node
@@ -119,6 +122,64 @@ def test_types_are_read_as_they_were_written(kind: Any) -> None:
 def test_what_is_no_known_type_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="type"):
         read_type(name, TYPES)
+
+
+def rules(leaves: st.SearchStrategy[Any], *signs: Any) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves,
+        lambda inner: st.builds(lambda sign, one, two: sign(one, two), st.sampled_from(signs), inner, inner),
+        max_leaves=4,
+    )
+
+
+SECONDS = st.integers(0, 10) | st.floats(0, 10)
+STOPS = rules(
+    st.builds(fc.stop_after_attempt, st.integers(1, 100)) | st.builds(fc.stop_before_delay, SECONDS),
+    operator.or_,
+    operator.and_,
+)
+WAITS = rules(
+    st.builds(fc.wait_fixed, SECONDS)
+    | st.builds(fc.wait_exponential_jitter, SECONDS, SECONDS, st.floats(1, 3), SECONDS),
+    operator.add,
+)
+TRANSIENT = rules(st.just(fc.retry_if_exception(is_transient)), operator.or_, operator.and_)
+
+
+@given(st.builds(fc.Retry, stop=STOPS, wait=WAITS, retry=TRANSIENT))
+def test_a_nodes_retry_is_read_as_it_was_written(retry: fc.Retry) -> None:
+    written = fc.Chain(fc.Summarize(text="a", retry=retry)).to_json()
+    again: Any = fc.Chain.from_json(written)
+    assert again.output.retry == retry
+    assert again.to_json() == written
+
+
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [
+        ("stop", lambda state: state.attempt_number > 2),
+        ("wait", lambda state: 1.0),
+        ("wait", fc.wait_fixed(1) + (lambda state: 1.0)),
+        ("retry", fc.retry_if_exception(lambda error: True)),
+        ("stop", functools.reduce(operator.or_, [fc.stop_after_attempt(3)] * 9)),
+    ],
+)
+def test_a_rule_that_is_no_data_is_refused_when_written(part: str, rule: Any) -> None:
+    retry = fc.Retry(**{part: rule})
+    chain = fc.Chain(fc.Summarize(text="a", retry=retry, name="note"))
+    with pytest.raises(fc.ChainError, match=rf"note\.retry.*a Retry with {part}=") as caught:
+        chain.to_json()
+    assert "when the chain runs" in (caught.value.fix or "")
+
+
+def test_a_file_waits_for_an_hour_at_most_unless_code_allows_more() -> None:
+    retry = fc.Retry(stop=fc.stop_after_attempt(5), wait=fc.wait_fixed(901))
+    written = fc.Chain(fc.Summarize(text="a", retry=retry)).to_json()
+    with pytest.raises(fc.ChainFileError, match=r"wait 3,604 s.*above 3,600.*limits") as caught:
+        fc.Chain.from_json(written)
+    assert caught.value.position == "nodes[0].fields.retry"
+    again: Any = fc.Chain.from_json(written, allow=["limits"])
+    assert again.output.retry == retry
 
 
 def test_what_a_file_cannot_hold_is_refused_when_written() -> None:
