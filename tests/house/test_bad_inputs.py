@@ -110,6 +110,7 @@ TABLE = """
 36 a word without end
     windows/test_split::test_an_endless_word_is_counted_a_few_times_over_at_most
     models/extractive/test_words::test_no_text_is_long_and_counts_little
+    models/extractive/test_reader::test_a_word_without_end_is_no_answer
 37 no cut within a cluster
     windows/test_split::test_a_grapheme_cluster_is_cut_only_where_no_other_cut_fits
     windows/test_split::test_pieces_partition_the_text_and_none_is_over_the_budget

@@ -28,11 +28,13 @@ from flowchain.models.extractive.words import term
 
 LONGEST = 9
 """Tokens of a candidate, at most."""
+LONGEST_CHARACTERS = 200
+"""Characters of a candidate, at most: a word without end (an encoded file, a stretch of dashes) answers nothing."""
 _TOKENS_READ = 160
 _TOKEN = re.compile(
     r"\d+(?:[.,:]\d+)*(?:st|nd|rd|th|s)?\b|(?:[^\W\d_]\.){2,}|['’]s\b"
     r"|[A-Z]\.(?=\s?[A-Z])|(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Lt|Capt|Inc|Co|Ltd|Corp|No|Mt|Ft|Rev|v|vs|c|ca)\."
-    r"|[^\W_]+(?:(?:['’](?!s\b)|[-.&])[^\W_]+)*|\S"
+    r"|[^\W_]+(?:(?:['’](?!s\b)|[-.&])[^\W_]+)*|(?:[^\w\s]|_){100,}|\S"
 )
 _YEAR = re.compile(r"1\d\d\d|20\d\d|1\d\d0s|20\d0s")
 _VERB_FORMS = frozenset(IRREGULAR) - NUMBER_WORDS - frozenset(
@@ -70,7 +72,7 @@ def _tag(shown: str, word: str, *, is_first: bool) -> str:
     if first.isdigit():
         return "year" if _YEAR.fullmatch(word) else "num"
     if not first.isalnum() and not first.isalpha():
-        return word if len(word) == 1 else "'s"
+        return "'s" if word[1:] == "s" else first
     if word in MONTHS and not first.islower():
         return "month"
     for tag, words in _CLOSED:
@@ -116,7 +118,7 @@ def candidate_spans(tokens: list[Token]) -> list[tuple[int, int]]:
         open_brackets = 0
         for last in range(first, min(first + LONGEST, count)):
             tag = tokens[last].tag
-            if tag in _NEVER_INSIDE:
+            if tag in _NEVER_INSIDE or tokens[last].end - tokens[first].start > LONGEST_CHARACTERS:
                 break
             if tag in ("(", "["):
                 open_brackets += 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from flowchain.models.extractive.candidates import candidate_spans, tokenize
+from flowchain.models.extractive.candidates import LONGEST_CHARACTERS, candidate_spans, tokenize
 from flowchain.models.extractive.features import SentenceFeatures
 from flowchain.models.extractive.focus import Query, rank_sentences
 from flowchain.models.extractive.index import TextIndex
 from flowchain.models.extractive.question import what_is_asked
+from flowchain.models.extractive.words import word_ends
 from flowchain.records import AnswerReply
 
 SENTENCES_READ = 5
@@ -70,7 +71,7 @@ def read(question: str, indexes: Sequence[TextIndex], weigher: Weigher, *, count
         features = SentenceFeatures(tokenize(index.text, span.start, span.end), weights, query.ordered, asked)
         found = _best_span(features, weigher)
         if found is None:
-            weight, start, end = -100.0 - rank, span.start, span.end
+            weight, (start, end) = -100.0 - rank, _beginning(index.text, span.start, span.end)
         else:
             weight, first, after = found
             weight += weigher.weigh(features.of_sentence(rank, entry.score / ranked[0].score))
@@ -116,7 +117,8 @@ def answer(question: str, indexes: Sequence[TextIndex], weigher: Weigher, *, all
         if found is None:
             return AnswerReply(text="", score=0.0)
         document, number = found, 0
-        start, end, _ = indexes[found].sentences[0]
+        first = indexes[found].sentences[0]
+        start, end = _beginning(indexes[found].text, first.start, first.end)
     sentence = indexes[document].sentences[number]
     return AnswerReply(
         text=indexes[document].text[start:end],
@@ -127,6 +129,14 @@ def answer(question: str, indexes: Sequence[TextIndex], weigher: Weigher, *, all
         start=start,
         end=end,
     )
+
+
+def _beginning(text: str, start: int, end: int) -> tuple[int, int]:
+    """Give a sentence in which no span stands out, or as many of its words as an answer may have characters."""
+    if end - start <= LONGEST_CHARACTERS:
+        return start, end
+    most = start + LONGEST_CHARACTERS
+    return start, max((at for at in word_ends(text, start, most) if at <= most), default=most)
 
 
 def evidence(question: str, indexes: Sequence[TextIndex], weigher: Weigher, *, count: int) -> list[Evidence]:

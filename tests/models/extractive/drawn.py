@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 _SENTENCES = [
     "The old mill was built in 1871 by Ada Lovelace.", "It stood in Old Vienna, near the river.", "Nobody knew why.",
-    "Dr. Smith paid $3.5 million for 42 engines.", "漢字の本。", "It’s a (small) “wheel”…", "x" * 70,
+    "Dr. Smith paid $3.5 million for 42 engines.", "漢字の本。", "It’s a (small) “wheel”…", "x" * 70, "y" * 500,
     "- stone", "{b} {{c}}",
     "Because the water was low, the wheel stopped on 3 May 1902.", "🙂", "No!", "\u00a0", "Engine: twelve horses.",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowchain.models.extractive.candidates import LONGEST_CHARACTERS
 from flowchain.models.extractive.model import ExtractiveModel
 from flowchain.models.extractive.reader import EMPTY_BELOW
 from flowchain.records import AnswerRequest
@@ -31,6 +32,7 @@ def test_an_answer_is_where_it_says_it_is(
         return
     document = documents[reply.document]
     assert document[reply.start : reply.end] == reply.text != ""
+    assert len(reply.text) <= LONGEST_CHARACTERS
     assert reply.evidence_start <= reply.start < reply.end <= reply.evidence_end
     for item in model.evidence(question, documents):
         assert documents[item.document][item.start : item.end].strip()
@@ -65,3 +67,18 @@ def test_documents_are_ranked_together() -> None:
     others = tuple(f"Text {number} tells of rivers and stones only." for number in range(20))
     (reply,) = FITTED.answer([AnswerRequest(question="Who built the old mill?", documents=(*others, MILL))])
     assert reply.document == 20
+
+
+@pytest.mark.parametrize("model", [FITTED, RULES], ids=["fitted", "rules"])
+@pytest.mark.parametrize("part", ["a", "A", "mill", "x1", "-", "=_", "ab-", "a.", "漢", "The mill"], ids=repr)
+@pytest.mark.parametrize("gap", [" ", "\n\n", ""], ids=repr)
+def test_a_word_without_end_is_no_answer(model: ExtractiveModel, part: str, gap: str) -> None:
+    word = part.replace(" ", "") * (100_000 // len(part))
+    for document in (word + gap + MILL, MILL + gap + word):
+        asked = [AnswerRequest(question="Who built the old mill?", documents=(document,))]
+        (reply,) = model.answer(asked)
+        assert "Ada Lovelace" in reply.text
+        assert len(reply.text) <= LONGEST_CHARACTERS
+    (alone,) = model.answer([AnswerRequest(question=f"What is {word[:40]}?", documents=(word,))])
+    assert word.startswith(alone.text) or alone.text in word
+    assert 0 < len(alone.text) <= LONGEST_CHARACTERS
