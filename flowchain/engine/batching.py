@@ -11,15 +11,16 @@ equal share of it, and what one leaves goes to the others: a run's ten thousand 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Generic, TypeVar, get_args
+from operator import attrgetter, itemgetter
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from typing_extensions import get_original_bases
 
 from flowchain.errors import ModelError, shown
-from flowchain.records import ChatRequest, GenerateRequest, Reply, Request
+from flowchain.records import ChatRequest, GenerateRequest, Message, Reply, Request
 
 J = TypeVar("J")
 
@@ -39,13 +40,20 @@ def kind_of(request: Request[Any]) -> tuple[Any, ...]:
 def length_of(request: Request[Any]) -> int:
     """Estimate a request's length in characters: good enough to sort by, and free."""
     total = 0
-    for field in request.__dataclass_fields__:
-        value = getattr(request, field)
+    for value in _parts_of(type(request))(request):
         if isinstance(value, str):
             total += len(value)
-        elif isinstance(value, tuple):
-            total += sum(len(item) if isinstance(item, str) else len(getattr(item, "content", "")) for item in value)
+        elif value:
+            total += sum(len(item) if isinstance(item, str) else len(item.content) for item in value)
     return total
+
+
+@functools.cache
+def _parts_of(kind: type[Any]) -> Callable[[Request[Any]], tuple[Any, ...]]:
+    """Give a function of a request that takes what makes it long: its texts, labels, documents, messages."""
+    hints = get_type_hints(kind)
+    names = [name for name, hint in hints.items() if {hint, *get_args(hint)} & {str, Message}]
+    return attrgetter(*names) if len(names) > 1 else lambda request: (getattr(request, names[0]),)
 
 
 class Waiting(Generic[J]):

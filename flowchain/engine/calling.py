@@ -32,7 +32,7 @@ class Done(NamedTuple):
 class Piece(NamedTuple):
     """A part of a reply on its way."""
 
-    token: Any
+    job: Any
     text: str
 
 
@@ -47,29 +47,29 @@ class Sender(Protocol):
     limit_s: float | None
     """Most seconds of one call; None: any."""
 
-    def is_dropped(self, token: Any) -> bool:
+    def is_unwanted(self, job: Any) -> bool:
         """Is the reply of no use any more?"""
         ...
 
-    def known(self, tokens: Sequence[Any]) -> list[Reply | None] | None:
+    def known(self, jobs: Sequence[Any]) -> list[Reply | None] | None:
         """Give replies that others have recorded since these were put in line; None where nobody else is at work."""
         ...
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
-        """Make replies durable, by the sender's marks, before the next batch is cut; raise where that can't be."""
+        """Make the replies to jobs durable before the next batch is cut; raise where that can't be."""
         ...
 
 
-class Job(NamedTuple):
-    """A request in line."""
+class Job(Protocol):
+    """A request in line, given back with its outcome."""
 
     request: Request[Any]
-    token: Any
-    """The sender's own mark, given back with the outcome."""
     sender: Sender
 
-    def is_dropped(self) -> bool:
-        return self.sender.is_dropped(self.token)
+
+def is_unwanted(job: Job) -> bool:
+    """Is the reply to a request in line of no use any more?"""
+    return job.sender.is_unwanted(job)
 
 
 class CallTimeout(TimeoutError):
@@ -169,7 +169,7 @@ class _Watch:
             new = self._came[index] - passed
             if new > 0:
                 self._passed[id(job.request)] = passed + new
-                job.sender.deliver(Piece(job.token, piece[-new:]))
+                job.sender.deliver(Piece(job, piece[-new:]))
 
     def is_cancelled(self) -> bool:
         return self.is_late() or self.is_unwanted()
@@ -178,7 +178,7 @@ class _Watch:
         return self._end is not None and time.monotonic() > self._end
 
     def is_unwanted(self) -> bool:
-        return all(job.is_dropped() for job in self.jobs)
+        return all(map(is_unwanted, self.jobs))
 
 
 def _watched(method: Any, requests: Sequence[Request[Any]], watch: _Watch, model: Model) -> Any:

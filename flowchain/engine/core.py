@@ -132,12 +132,12 @@ class Core:
         asked = [plan.producers[slot]]
         while asked:
             index = asked.pop()
-            if missing[index] != -1:
+            if missing[index]:
                 continue
             absent = [read for read in plan.steps[index].reads if values[read] is EMPTY]
             failed = next((values[read] for read in plan.steps[index].reads if type(values[read]) is Lost), None)
             # A step that can't run waits for nothing: another operand that still comes must not start it.
-            missing[index] = 0 if failed is not None else len(absent)
+            missing[index] = 1 if failed is not None else 1 + len(absent)
             if failed is not None:
                 self._fail(frame, plan.steps[index], failed.error)
             elif absent:
@@ -157,10 +157,7 @@ class Core:
             else:
                 starter = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
                 task = Task(frame, step, starter)
-                if frame.tasks is None:
-                    frame.tasks = {task}
-                else:
-                    frame.tasks.add(task)
+                frame.hold(task)
                 self._ready.append((task, None, None))
                 return
         except CAUGHT as error:
@@ -186,9 +183,9 @@ class Core:
             return
         self._release(frame, step)
         for reader in plan.readers[slot]:
-            if frame.missing[reader] > 0:
+            if frame.missing[reader] > 1:
                 frame.missing[reader] -= 1
-                if not frame.missing[reader]:
+                if frame.missing[reader] == 1:
                     self._runnable.append((frame, reader))
         if frame.waiters is not None:
             for task in frame.waiters.pop(slot, ()):
@@ -218,7 +215,7 @@ class Core:
             if failed.slot == plan.output:
                 self._frame_done(frame, None, error)
                 return
-            failing.extend(plan.steps[reader] for reader in plan.readers[failed.slot] if frame.missing[reader] > 0)
+            failing.extend(plan.steps[reader] for reader in plan.readers[failed.slot] if frame.missing[reader] > 1)
             for task in (frame.waiters or {}).pop(failed.slot, ()):
                 self._ready.append((task, None, error))
 
@@ -245,9 +242,9 @@ class Core:
         while frames:
             ending = frames.pop()
             ending.is_over = True
-            for task in ending.tasks or ():
+            for task in ending.take_tasks():
                 frames.extend(self._stop(task))
-            ending.tasks = ending.waiters = None
+            ending.waiters = None
 
     def _stop(self, task: Task) -> Iterator[Frame]:
         task.is_over = True
@@ -278,8 +275,7 @@ class Core:
 
     def _leave(self, task: Task) -> None:
         task.is_over = True
-        if task.frame.tasks is not None:  # a frame that ended while its task was resumed has none
-            task.frame.tasks.discard(task)
+        task.frame.let_go(task)
 
     def _take(self, task: Task, effect: Effect) -> None:
         if isinstance(effect, Children):
@@ -297,23 +293,21 @@ class Core:
             else:
                 self._ready.append((task, [value], None))
         elif isinstance(effect, Wait):
-            task.missing, task.replies = 1, [None]
             self.awaits.append((task, effect))
         elif isinstance(effect, Recall):
-            task.missing, task.replies = 1, [None]
             self.recalls.append((task, effect))
         elif isinstance(effect, Save):
-            task.missing, task.replies = 1, [None]
             self.saves.append((task, effect))
         elif isinstance(effect, Ended):
             if self._on_loop is not None:
                 self._on_loop(task.frame, task.step, effect)
             self._ready.append((task, [], None))
         else:
-            task.missing, task.replies = len(effect), [None] * len(effect)
-            first = self._number
-            self._number += len(effect)
-            task.pending = [Pending(request, task, place, first + place) for place, request in enumerate(effect)]
+            first, count = self._number, len(effect)
+            self._number += count
+            if count > 1:
+                task.replies, task.missing = [None] * count, count
+            task.pending = tuple([Pending(request, task, at, first + at) for at, request in enumerate(effect)])
             self.outbox += task.pending
 
     def _answer(self, task: Task, position: int, reply: Any, error: Exception | None) -> None:
@@ -325,12 +319,17 @@ class Core:
                 for frame in task.family.frames:
                     self._end(frame)
                 task.family = None
+            task.replies = None
             self._ready.append((task, None, error))
+            return
+        if task.replies is None:
+            self._ready.append((task, [reply], None))
             return
         task.replies[position] = reply
         task.missing -= 1
         if not task.missing:
-            self._ready.append((task, task.replies, None))
+            replies, task.replies = task.replies, None
+            self._ready.append((task, replies, None))
 
     def _spawn(self, family: Family) -> None:
         """Start children as long as there is room; when the last one is done, hand their values to the task."""

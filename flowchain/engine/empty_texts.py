@@ -66,6 +66,8 @@ def refuse_empty(reads: Reads, given: Mapping[str, Any]) -> None:
         InputError: naming the input and, in a list, the document.
     """
     for name, value in given.items():
+        if type(value) is str and value and not value.isspace():
+            continue  # nearly always, and rows may be many
         if name in reads.texts:
             for where, index, text in texts_of(name, value):
                 if not text or text.isspace():

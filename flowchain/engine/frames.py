@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flowchain.engine.calling import Sender
 from flowchain.engine.effects import Children, Work
 from flowchain.engine.plan import Plan, Step
 from flowchain.records import Request
@@ -48,11 +49,12 @@ class Frame:
         "index",
         "is_over",
         "missing",
+        "more_tasks",
         "parent",
         "passing",
         "path",
         "plan",
-        "tasks",
+        "task",
         "uses_left",
         "values",
         "waiters",
@@ -64,13 +66,38 @@ class Frame:
         self.index = index
         self.path = path
         self.values: list[Any] = [EMPTY] * plan.slot_count
-        self.missing = [-1] * len(plan.steps)  # -1: not demanded; otherwise operands still to come
-        self.uses_left = list(plan.uses)
-        # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter.
+        self.missing = plan.undemanded[:]  # by step; 0: not demanded, otherwise 1 + operands still to come
+        self.uses_left = plan.uses[:]
+        # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter. What is
+        # in flight by the ten thousand is looked through by Python's search for cycles, so each container counts.
         self.waiters: dict[int, list[Task]] | None = None
-        self.tasks: set[Task] | None = None
+        self.task: Task | None = None
+        self.more_tasks: set[Task] | None = None
         self.passing: dict[int, Text] | None = None  # by slot, what was told of texts on their way
         self.is_over = False
+
+    def hold(self, task: Task) -> None:
+        """Keep a step in progress in mind, so that it ends with the frame."""
+        if self.task is None:
+            self.task = task
+        elif self.more_tasks is None:
+            self.more_tasks = {task}
+        else:
+            self.more_tasks.add(task)
+
+    def let_go(self, task: Task) -> None:
+        """Forget a step that is done."""
+        if self.task is task:
+            self.task = None
+        elif self.more_tasks is not None:
+            self.more_tasks.discard(task)
+
+    def take_tasks(self) -> list[Task]:
+        """Give the steps in progress, and forget them."""
+        found = [] if self.task is None else [self.task]
+        found += self.more_tasks or ()
+        self.task = self.more_tasks = None
+        return found
 
 
 class Task:
@@ -82,7 +109,8 @@ class Task:
         self.frame = frame
         self.step = step
         self.work = work
-        self.replies: list[Any] = []
+        # Of several requests; a single reply needs no place to wait in.
+        self.replies: list[Any] | None = None
         self.missing = 0
         self.pending: Sequence[Pending] = ()
         self.family: Family | None = None
@@ -91,17 +119,33 @@ class Task:
 
 
 class Pending:
-    """A request on its way."""
+    """A request on its way; it stands in line as it is (a `calling.Job`)."""
 
-    __slots__ = ("again", "attempt", "is_dropped", "number", "position", "request", "sent_s", "task")
+    __slots__ = (
+        "asked",
+        "attempt",
+        "is_dropped",
+        "is_second",
+        "number",
+        "position",
+        "request",
+        "sender",
+        "sent_s",
+        "task",
+    )
+    sender: Sender
+    """Whose it is, once it stands in line."""
 
     def __init__(self, request: Request[Any], task: Task, position: int, number: int) -> None:
+        self.asked = request
+        """As the node asked; its reply is kept under this."""
         self.request = request
+        """As it is sent: a sampled one gets another seed once its first reply was empty."""
+        self.is_second = False
+        """Was a first reply refused?"""
         self.task = task
         self.position = position
         self.number = number
-        self.again: Request[Any] | None = None
-        """What was sent in its place, once its first reply was empty."""
         self.attempt = 1
         self.sent_s = 0.0
         self.is_dropped = False

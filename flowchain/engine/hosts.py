@@ -12,10 +12,9 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import Any
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
-from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling
+from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling, is_unwanted
 from flowchain.engine.drawing import new_place
 from flowchain.protocols import Model
 from flowchain.retry import is_transient
@@ -49,7 +48,7 @@ class Line:
         """Cut the next batch, without those whom nobody wants any more."""
         # Processes that do the same work would else be at the same part of it, all the time.
         place = new_place() if self._is_shared else 1.0
-        return [job for job in self._waiting.take(place) if not job.is_dropped()]
+        return [job for job in self._waiting.take(place) if not is_unwanted(job)]
 
     def serve(self, batch: list[Job], run: Run = asyncio.run) -> None:
         """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
@@ -63,7 +62,7 @@ class Line:
                 # One request may hang, and is looked for; where the others hang as well, it is the model that is slow.
                 return next(late) > 0
             # A model that was told to stop fails for everyone in the batch: there is no guilty request to look for.
-            return is_transient(error) or all(job.is_dropped() for job in batch)
+            return is_transient(error) or all(map(is_unwanted, batch))
 
         outcomes = answer_batch(
             self._calling(self.model, batch, run),
@@ -72,9 +71,9 @@ class Line:
             on_halved=self._remember_limit,
         )
         number = next(_batch_numbers)
-        by_sender: dict[Sender, list[tuple[Any, Outcome]]] = {}
+        by_sender: dict[Sender, list[tuple[Job, Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
-            by_sender.setdefault(job.sender, []).append((job.token, outcome))
+            by_sender.setdefault(job.sender, []).append((job, outcome))
         for sender, found in by_sender.items():
             sender.deliver(Done(number, _recorded(sender, found)))
 
@@ -86,39 +85,39 @@ class Line:
         answered: set[int] = set()
         self._is_shared = False
         for sender, jobs in by_sender.items():
-            outcomes = _known(sender, [job.token for job in jobs])
+            outcomes = _known(sender, jobs)
             if outcomes is None:
                 continue
             self._is_shared = True
             found = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome != _UNKNOWN]
             if found:
                 answered.update(id(job) for job, _ in found)
-                sender.deliver(Done(-1, [(job.token, outcome) for job, outcome in found]))
+                sender.deliver(Done(-1, found))
         return [job for job in batch if id(job) not in answered] if answered else batch
 
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)
 
 
-def _known(sender: Sender, tokens: list[Any]) -> list[Outcome] | None:
+def _known(sender: Sender, jobs: list[Job]) -> list[Outcome] | None:
     """Give what a sender's journal knows by now; what it can't be asked for is no reason to ask the model."""
     try:
-        replies = sender.known(tokens)
+        replies = sender.known(jobs)
     except Exception as error:
-        return [(None, error) for _ in tokens]
+        return [(None, error) for _ in jobs]
     return None if replies is None else [(reply, None) for reply in replies]
 
 
-def _recorded(sender: Sender, found: list[tuple[Any, Outcome]]) -> list[tuple[Any, Outcome]]:
+def _recorded(sender: Sender, found: list[tuple[Job, Outcome]]) -> list[tuple[Job, Outcome]]:
     """Make a sender's replies durable; what can't be is no reply.
 
     Here and not in the sender's own thread, which may be busy: the next batch must not begin while this one could
     still be lost, so that a crash repeats one batch at most.
     """
     try:
-        sender.record([(token, reply) for token, (reply, _) in found if reply is not None])
+        sender.record([(job, reply) for job, (reply, _) in found if reply is not None])
     except Exception as error:
-        return [(token, (None, error)) for token, _ in found]
+        return [(job, (None, error)) for job, _ in found]
     return found
 
 

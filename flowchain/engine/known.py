@@ -33,7 +33,7 @@ class Known:
         model = self._models[pending.task.step]
         if id(model) not in self._fingerprints:
             self._fingerprints[id(model)] = fingerprint_of(model)
-        return Asked(pending.request, self._fingerprints[id(model)])
+        return Asked(pending.asked, self._fingerprints[id(model)])
 
     def recall(self, batch: Sequence[Pending]) -> list[Finding]:
         """Find each request."""
@@ -42,7 +42,7 @@ class Known:
         asked = [self.asked(pending) for pending in batch]
         found: list[Finding] = []
         for pending, one, reply in zip(batch, asked, self._store.recall(asked), strict=True):
-            if reply is not None and not is_refused(pending.request, reply):
+            if reply is not None and not is_refused(pending.asked, reply):
                 found.append((pending, reply, None))
             else:
                 found.append((pending, None, None if self._repeated is None else self._repeated.recall_failure(one)))

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+from flowchain.engine.binding import fields_call, function_call
 from flowchain.engine.choosing import counter_of
 from flowchain.engine.operands import checked
 from flowchain.excerpt import Excerpt
 from flowchain.graph.build import Scope
 from flowchain.nodes.control import Choose, Each, Fallback, Item, Repeat
-from flowchain.nodes.frozen import holds_frozen, thaw
+from flowchain.nodes.frozen import thaw
 from flowchain.nodes.function import FunctionNode, strict_validator
-from flowchain.nodes.ref import Node, Ref
+from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import Chat, FewShot, Generate, TaskNode
 from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.programs.table import PROGRAMS, plain_call
@@ -65,6 +66,10 @@ class Step:
         return isinstance(self.node, FunctionNode) and self.node.function.mode == "async"
 
 
+Counters: TypeAlias = "bytearray | list[int]"
+"""Small numbers by slot or step: bytes where they suffice, which Python's search for cycles needn't look at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """A literal where a slot could be."""
@@ -94,8 +99,10 @@ class Plan:
     """The step that fills each slot, or -1 for inputs, item and captured values."""
     readers: tuple[tuple[int, ...], ...]
     """The steps that read each slot, once for every read."""
-    uses: tuple[int, ...]
+    uses: Counters
     """How often each slot is read; one more for the output and for what Choose or Fallback may demand again."""
+    undemanded: Counters
+    """A zero for each step; like ``uses`` for frames to copy."""
     has_fallback: bool
     is_plain: bool
     """Are all steps plain calls, so that the fast loops can run it?"""
@@ -153,13 +160,18 @@ def linked(
         output=output,
         producers=tuple(producers),
         readers=tuple(map(tuple, readers)),
-        uses=tuple(uses),
+        uses=_counters(uses),
+        undemanded=_counters([0] * len(steps), max((len(step.reads) for step in steps), default=0) + 1),
         has_fallback=any(step.kind == "fallback" for step in steps),
         is_plain=all(step.kind == "plain" for step in steps),
         is_told_by_core=any(step.is_told_by_core or leaves_out(step.node) is not None for step in steps),
         has_fused=any(step.unfused is not None for step in steps),
         element_validators=tuple(_column_validator(step.node.value_type) for step in steps),
     )
+
+
+def _counters(numbers: list[int], most: int = 0) -> Counters:
+    return bytearray(numbers) if max(most, *numbers, 0) < 256 else numbers
 
 
 def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: tuple[Node[Any], ...]) -> Step:
@@ -173,22 +185,22 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
     kind: Kind
     if isinstance(node, TaskNode):
         kind = "program"
-        call, reads = _fields_call(functools.partial(functools.partial, PROGRAMS[type(node)]), _values(node), slots)
+        call, reads = fields_call(functools.partial(functools.partial, PROGRAMS[type(node)]), _values(node), slots)
     elif isinstance(node, FunctionNode) and node.function.cache:
         kind = "cached"
-        call, reads = _fields_call(dict, node.arguments, slots)
+        call, reads = fields_call(dict, node.arguments, slots)
     elif isinstance(node, FunctionNode):
         kind = "await" if node.function.mode == "async" else "plain"
-        call, reads = _function_call(node, slots)
+        call, reads = function_call(node, slots)
     elif isinstance(node, Each):
         kind = "map"
-        call, reads = _fields_call(lambda items: items, {"items": node.items}, slots)
+        call, reads = fields_call(lambda items: items, {"items": node.items}, slots)
     elif isinstance(node, Repeat):
         kind = "loop"
-        call, reads = _fields_call(lambda start: start, {"start": node.start}, slots)
+        call, reads = fields_call(lambda start: start, {"start": node.start}, slots)
     elif isinstance(node, Choose):
         kind = "choose"
-        call, reads = _fields_call(lambda on: on, {"on": node.on}, slots)
+        call, reads = fields_call(lambda on: on, {"on": node.on}, slots)
         ways = _ways(tuple(node.ways), slots)
     elif isinstance(node, Fallback):
         kind = "fallback"
@@ -199,7 +211,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
         function = plain_call(node)
         if isinstance(node, Split) and node.model is not None:
             function = functools.partial(function, count=counter_of(node.model))
-        call, reads = _fields_call(function, _values(node), slots)
+        call, reads = fields_call(function, _values(node), slots)
     call = checked(node, name, call, [nodes[slot] for slot in reads])
     own = len(reads)
     reads = (*reads, *(slot for field in bodies for slot in captured[field]))
@@ -275,93 +287,6 @@ def _template_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _template_text(item) for key, item in value.items()}
     return value
-
-
-def _fields_call(
-    function: Callable[..., Any], values: Mapping[str, Any], slots: Mapping[Node[Any], int]
-) -> tuple[Callable[..., Any], tuple[int, ...]]:
-    """Bind literals to a function of keywords; what remains takes the values of the given slots in order."""
-    constants: dict[str, Any] = {}
-    holes: list[tuple[str, Callable[[tuple[Any, ...]], Any]]] = []
-    reads: list[int] = []
-    for field, value in values.items():
-        if isinstance(value, Ref):
-            holes.append((field, _pick(len(reads))))
-            reads.append(slots[value])  # type: ignore[index]
-        elif isinstance(value, (tuple, list)) and any(isinstance(item, Ref) for item in value):
-            holes.append((field, _collect(value, len(reads))))
-            reads.extend(slots[item] for item in value if isinstance(item, Node))
-        elif isinstance(value, dict) and any(isinstance(item, Ref) for item in value.values()):
-            collect = _collect(tuple(value.values()), len(reads))
-            holes.append((field, _zip(tuple(value), collect)))
-            reads.extend(slots[item] for item in value.values() if isinstance(item, Node))
-        else:
-            constants[field] = value
-    bound: Callable[..., Any]
-    if any(map(holds_frozen, constants.values())):
-        bound = _with_copies(function, constants)
-    else:
-        bound = functools.partial(function, **constants)
-    if not holes:
-        return bound, ()
-    if len(holes) == 1 and len(reads) == 1 and not isinstance(values[holes[0][0]], (tuple, list, dict)):
-        field = holes[0][0]
-        return (lambda value: bound(**{field: value})), tuple(reads)
-    return (lambda *found: bound(**{field: take(found) for field, take in holes})), tuple(reads)
-
-
-def _with_copies(function: Callable[..., Any], constants: Mapping[str, Any]) -> Callable[..., Any]:
-    """Bind literals that a function may change: each call gets its own."""
-    return lambda **found: function(**{field: thaw(value) for field, value in constants.items()}, **found)
-
-
-def _pick(position: int) -> Callable[[tuple[Any, ...]], Any]:
-    return lambda found: found[position]
-
-
-def _zip(keys: tuple[str, ...], collect: Callable[[tuple[Any, ...]], Any]) -> Callable[[tuple[Any, ...]], Any]:
-    return lambda found: dict(zip(keys, collect(found), strict=True))
-
-
-def _collect(items: tuple[Any, ...] | list[Any], start: int) -> Callable[[tuple[Any, ...]], list[Any]]:
-    """Rebuild a list that mixes literals and references from the values found."""
-    count = sum(isinstance(item, Ref) for item in items)
-    if count == len(items):
-        return lambda found: list(found[start : start + count])
-    template = [None if isinstance(item, Ref) else item for item in items]
-    places = [index for index, item in enumerate(items) if isinstance(item, Ref)]
-
-    def collect(found: tuple[Any, ...]) -> list[Any]:
-        filled = [thaw(item) for item in template]
-        for offset, place in enumerate(places):
-            filled[place] = found[start + offset]
-        return filled
-
-    return collect
-
-
-def _function_call(
-    node: FunctionNode[Any], slots: Mapping[Node[Any], int]
-) -> tuple[Callable[..., Any], tuple[int, ...]]:
-    """Bind a user's function; where every argument is one reference, it is called as it stands."""
-    function, arguments = node.function.function, node.arguments
-    if node.function.mode == "generator":
-        generator = function
-        function = functools.partial(_listed, generator)
-    signature = node.function.signature
-    ordered = [name for name in signature.types if name in arguments]
-    is_direct = all(isinstance(arguments[name], Node) and signature.is_positional[name] for name in ordered)
-    if is_direct and ordered == list(signature.types)[: len(ordered)]:
-        return function, tuple(slots[arguments[name]] for name in ordered)
-    only = arguments.get(ordered[0]) if len(ordered) == 1 else None
-    if isinstance(only, list) and all(isinstance(item, Node) for item in only) and signature.is_positional[ordered[0]]:
-        return (lambda *found: function(list(found))), tuple(slots[item] for item in only)
-    plain = {name: arguments[name] for name in ordered}
-    return _fields_call(function, plain, slots)
-
-
-def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:
-    return list(generator(*args, **kwargs))
 
 
 def _column_validator(annotation: Any) -> Callable[[Any], Any]:

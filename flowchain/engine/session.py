@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowchain.engine.cached import Values
-from flowchain.engine.calling import Deliver, Done, Job, Piece
+from flowchain.engine.calling import Deliver, Done, Piece
 from flowchain.engine.cleaning import Bound
 from flowchain.engine.core import Core
 from flowchain.engine.counting import Counting, noting
@@ -43,7 +43,7 @@ from flowchain.events import (
     TextNoted,
     TextPiece,
 )
-from flowchain.programs.ask import Site
+from flowchain.programs.ask import Site, unnoted
 from flowchain.programs.text import separators
 from flowchain.protocols import (
     KeepsCounts,
@@ -165,11 +165,10 @@ class Session:
             batch = self._recall(batch)
             now = self.world.now()
             for pending in batch:
-                pending.sent_s = now
-        jobs: dict[int, list[Job]] = {}
+                pending.sent_s, pending.sender = now, self
+        jobs: dict[int, list[Pending]] = {}
         for pending in batch:
-            model = self._models[pending.task.step]
-            jobs.setdefault(id(model), []).append(Job(pending.again or pending.request, pending, self))
+            jobs.setdefault(id(self._models[pending.task.step]), []).append(pending)
         for line, waiting in jobs.items():
             self._lines[line].submit(waiting)
 
@@ -218,11 +217,11 @@ class Session:
         if self._journal_error is not None:
             raise self._journal_error
         if isinstance(done, Piece):
-            if not done.token.is_dropped:
-                self._tell_text(done.token, done.text)
+            if not done.job.is_dropped:
+                self._tell_text(done.job, done.text)
             return
         for pending, (reply, error) in done.outcomes:
-            if reply is not None and is_refused(pending.request, reply):
+            if reply is not None and is_refused(pending.asked, reply):
                 error, reply = self._refused(pending, reply), None
                 if error is None:
                     continue
@@ -235,10 +234,10 @@ class Session:
             else:
                 self.core.deliver(pending, reply, None)
 
-    def known(self, tokens: Sequence[Any]) -> list[Reply | None] | None:
+    def known(self, jobs: Sequence[Pending]) -> list[Reply | None] | None:
         """Give what others have recorded meanwhile, None where nobody has; called in the model's thread."""
         try:
-            return self._known.recall_new(tokens)
+            return self._known.recall_new(jobs)
         except Exception as error:
             self._journal_error = error
             raise
@@ -249,25 +248,25 @@ class Session:
         if store is None:
             return
         try:
-            kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.request, reply)]
+            kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.asked, reply)]
             if kept:
                 store.record([(self._known.asked(pending), reply) for pending, reply in kept])
         except Exception as error:
             self._journal_error = error
             raise
 
-    def is_dropped(self, token: Pending) -> bool:
+    def is_unwanted(self, job: Pending) -> bool:
         """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
-        return token.is_dropped or self._journal_error is not None
+        return job.is_dropped or self._journal_error is not None
 
     def _refused(self, pending: Pending, reply: Reply) -> Exception | None:
         """Give the error that a refused reply is, or None where it is asked for once more."""
         model = self._models[pending.task.step]
-        again = None if pending.again is not None else asked_again(pending.request, reply, model)
-        error = refusal(pending.request, reply, model, is_second=pending.again is not None)
+        again = None if pending.is_second else asked_again(pending.asked, reply, model)
+        error = refusal(pending.asked, reply, model, is_second=pending.is_second)
         if again is None or pending.is_dropped:
             return error
-        pending.again = again
+        pending.request, pending.is_second = again, True
         self._send_again(pending, 0.0, error)
         return None
 
@@ -292,13 +291,10 @@ class Session:
 
     def _send_again(self, pending: Pending, wait_s: float, error: Exception) -> None:
         pending.attempt += 1
-        task, now, request = pending.task, self.world.now(), pending.again or pending.request
-        self.emit(
-            RequestRetried(
-                self.run, now, task.step.name, task.frame.path, pending.number, pending.attempt, wait_s, error, request
-            )
-        )
-        self._passing.restart(task.frame, task.step)
+        now, frame, step = self.world.now(), pending.task.frame, pending.task.step
+        number, attempt, request = pending.number, pending.attempt, pending.request
+        self.emit(RequestRetried(self.run, now, step.name, frame.path, number, attempt, wait_s, error, request))
+        self._passing.restart(frame, step)
         heapq.heappush(self._due, (now + wait_s, pending.number, pending))
 
     def _send_due(self) -> None:
@@ -330,7 +326,8 @@ class Session:
         model = self._models[step]
         counting = Counting(model) if self._counts is not None else None
         names = self._input_names
-        site = Site(counting or model, step.name, frame.path, self.seed, names, inputs, self._tell_dropped)
+        on_drop = self._tell_dropped if self._observers else unnoted
+        site = Site(counting or model, step.name, frame.path, self.seed, names, inputs, on_drop)
         work: Work = step.call(*values)(site)
         return work if counting is None or self._counts is None else noting(work, counting, model, self._counts)
 
@@ -361,8 +358,7 @@ class Session:
         self.emit(LoopEnded(self.run, self.world.now(), step.name, frame.path, ended.steps, ended.reason))
 
     def _tell_dropped(self, site: Site, text: str, reason: str) -> None:
-        if self._observers:
-            self.emit(TextDropped(self.run, self.world.now(), site.node, site.item, text, reason))
+        self.emit(TextDropped(self.run, self.world.now(), site.node, site.item, text, reason))
 
     def _tell_sent(self, pending: Pending) -> None:
         task = pending.task

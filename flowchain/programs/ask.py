@@ -29,7 +29,7 @@ def ask_all(requests: Sequence[Request[R]]) -> Program[list[R]]:
     return replies
 
 
-def _unnoted(site: Site, text: str, reason: str) -> None:
+def unnoted(site: Site, text: str, reason: str) -> None:
     """Nobody keeps a ledger."""
 
 
@@ -50,7 +50,7 @@ class Site(NamedTuple):
     run_seed: int
     input_names: tuple[str, ...] = ()
     input_values: Sequence[Any] = ()
-    on_drop: Callable[[Site, str, str], None] = _unnoted
+    on_drop: Callable[[Site, str, str], None] = unnoted
     """Told of each text that is left out."""
 
     def drop(self, text: str, reason: str) -> None:

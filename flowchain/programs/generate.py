@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -32,35 +33,55 @@ def generate(
 ) -> Program[Any]:
     """Continue a prompt, or give an object of a type: asked again where the reply does not fit it."""
     refuse_empty(site, "prompt", prompt)
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    schema = None if output_type is None else schema_of(output_type)
-    # Part of every request of a typed reply, so that it is counted where a prompt is shortened to its room.
-    instruction = instruction_of(output_type)
+    replies = _Replies(max_tokens, _stops(stop), _sampling(site, **sampling), on_empty_output, on_length)
+    if output_type is not None:
+        asking = _AskingTyped(replies, schema_of(output_type), instruction_of(output_type))
+        fitting = yield from fitted(site, prompt, asking, max_tokens, overflow)
+        return (yield from _typed(site, fitting, asking, output_type, attempts))
+    fitting = yield from fitted(site, prompt, replies.to_prompt, max_tokens, overflow)
+    reply = yield from ask(replies.to_prompt(fitting))
+    return written(reply.text, fitting)
 
-    def request(text: str, tokens: int | None = None, added: str = "") -> GenerateRequest:
+
+class _Replies(NamedTuple):
+    """What is asked of every reply of a node, whatever the prompt."""
+
+    max_tokens: int
+    stop: tuple[str, ...]
+    sampling: Sampling
+    on_empty_output: OnEmptyOutput
+    on_length: OnLength
+
+    def to_prompt(self, text: str, max_tokens: int | None = None, schema: str | None = None) -> GenerateRequest:
         return GenerateRequest(
-            prompt=concatenate([text, Excerpt(instruction), added]) if instruction else text,
-            max_tokens=max_tokens if tokens is None else tokens,
-            stop=stops,
-            sampling=_sampling(site, **sampling),
-            on_empty_output=on_empty_output,
-            on_length=on_length,
+            prompt=text,
+            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
+            stop=self.stop,
+            sampling=self.sampling,
+            on_empty_output=self.on_empty_output,
+            on_length=self.on_length,
             schema=schema,
         )
 
-    fitting = yield from fitted(site, prompt, request, max_tokens, overflow)
-    if output_type is None:
-        reply = yield from ask(request(fitting))
-        return written(reply.text, fitting)
-    return (yield from _typed(site, fitting, request, output_type, attempts))
+
+class _AskingTyped(NamedTuple):
+    """Asks for an object of a type. The instruction is part of every request, so that it is counted where a prompt is
+    shortened to its room."""
+
+    replies: _Replies
+    schema: str
+    instruction: str
+
+    def __call__(self, text: str, max_tokens: int | None = None, /, *, added: str = "") -> GenerateRequest:
+        return self.replies.to_prompt(concatenate([text, Excerpt(self.instruction), added]), max_tokens, self.schema)
 
 
 def _typed(
-    site: Site, prompt: str, request: Callable[..., GenerateRequest], output_type: type[BaseModel], attempts: int
+    site: Site, prompt: str, asking: _AskingTyped, output_type: type[BaseModel], attempts: int
 ) -> Program[BaseModel]:
     problem = last = added = ""
     for _ in range(attempts):
-        reply = yield from ask(request(prompt, None, added))
+        reply = yield from ask(asking(prompt, added=added))
         last = reply.text
         try:
             return read(output_type, last)
@@ -95,21 +116,28 @@ def chat(
     if not turns:
         refuse_empty(site, "messages", "")
     opening = [message("system", system)] if system is not None else []
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-
-    def request(turns: Sequence[Message], tokens: int | None = None) -> ChatRequest:
-        return ChatRequest(
-            messages=(*opening, *turns),
-            max_tokens=max_tokens if tokens is None else tokens,
-            stop=stops,
-            sampling=_sampling(site, **sampling),
-            on_empty_output=on_empty_output,
-            on_length=on_length,
-        )
-
-    fitting = yield from fitted_turns(site, turns, request, max_tokens, overflow)
-    reply = yield from ask(request(fitting))
+    replies = _Replies(max_tokens, _stops(stop), _sampling(site, **sampling), on_empty_output, on_length)
+    asking = _AskingChat(replies, opening)
+    fitting = yield from fitted_turns(site, turns, asking, max_tokens, overflow)
+    reply = yield from ask(asking(fitting))
     return reply.text
+
+
+class _AskingChat(NamedTuple):
+    """Asks for the reply to turns behind an opening that always stays."""
+
+    replies: _Replies
+    opening: Sequence[Message]
+
+    def __call__(self, turns: Sequence[Message], max_tokens: int | None = None, /) -> ChatRequest:
+        return ChatRequest(
+            messages=(*self.opening, *turns),
+            max_tokens=self.replies.max_tokens if max_tokens is None else max_tokens,
+            stop=self.replies.stop,
+            sampling=self.replies.sampling,
+            on_empty_output=self.replies.on_empty_output,
+            on_length=self.replies.on_length,
+        )
 
 
 def few_shot(
@@ -130,17 +158,15 @@ def few_shot(
     parts: list[str] = []
     for part in (*([instruction] if instruction else []), *examples, query):
         parts += [mark, part] if parts else [part]
-    own = (stop,) if isinstance(stop, str) else tuple(stop)
-    request = GenerateRequest(
-        prompt=concatenate(parts),
-        max_tokens=max_tokens,
-        stop=(f"\n{separator}", *own),
-        sampling=_sampling(site, **sampling),
-        on_empty_output=on_empty_output,
-        on_length=on_length,
-    )
-    reply = yield from ask(request)
-    return written(reply.text.strip(), request.prompt)
+    stops = (f"\n{separator}", *_stops(stop))
+    replies = _Replies(max_tokens, stops, _sampling(site, **sampling), on_empty_output, on_length)
+    prompt = concatenate(parts)
+    reply = yield from ask(replies.to_prompt(prompt))
+    return written(reply.text.strip(), prompt)
+
+
+def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:
+    return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
 def _sampling(
@@ -148,4 +174,10 @@ def _sampling(
 ) -> Sampling:
     # A greedy reply does not depend on the seed, so it must not make equal requests different.
     used = site.seed(seed) if temperature > 0 else 0
-    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams, seed=used)
+    return _shared(temperature, top_k, top_p, num_beams, used)
+
+
+@functools.lru_cache(typed=True)
+def _shared(temperature: float, top_k: int, top_p: float, num_beams: int, seed: int) -> Sampling:
+    """Give equal requests one record: a node's greedy requests, and there are many at a time, have all the same."""
+    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams, seed=seed)

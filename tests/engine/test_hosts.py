@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.engine.calling import Done, Job
+from flowchain.engine.calling import Done, Job, Sender
 from flowchain.engine.hosts import HOSTS, Hosts
 from flowchain.events import NodeStarted, RequestSent, RunStarted, TextPiece
-from flowchain.records import EmbedRequest, TextReply
+from flowchain.records import EmbedRequest, Request, TextReply
 from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
@@ -114,9 +115,16 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
         assert model.most == 1
 
 
+@dataclass
+class Waiting:
+    request: Request[Any]
+    sender: Sender
+
+
 def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
-    class Sender:
-        wants_pieces, limit_s = False, None
+    class Run:
+        wants_pieces = False
+        limit_s: float | None = None
 
         def deliver(self, done: Any) -> None:
             assert isinstance(done, Done)
@@ -124,7 +132,7 @@ def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
             if has_come is not None:
                 has_come.set()
 
-        def is_dropped(self, token: Any) -> bool:
+        def is_unwanted(self, job: Any) -> bool:
             return False
 
         def known(self, tokens: Any) -> None:
@@ -133,7 +141,7 @@ def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
         def record(self, answered: Any) -> None:
             pass
 
-    return Job(EmbedRequest(text="a"), "token", Sender())
+    return Waiting(EmbedRequest(text="a"), Run())
 
 
 def test_a_line_is_shared_by_all_who_use_it_and_ends_with_the_last() -> None:

@@ -1,0 +1,98 @@
+"""How a step's call gets its arguments: literals are bound when the plan is made, references are read from slots."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from flowchain.nodes.frozen import holds_frozen, thaw
+from flowchain.nodes.function import FunctionNode
+from flowchain.nodes.ref import Node, Ref
+
+
+def fields_call(
+    function: Callable[..., Any], values: Mapping[str, Any], slots: Mapping[Node[Any], int]
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """Bind literals to a function of keywords; what remains takes the values of the given slots in order."""
+    constants: dict[str, Any] = {}
+    holes: list[tuple[str, Callable[[tuple[Any, ...]], Any]]] = []
+    reads: list[int] = []
+    for field, value in values.items():
+        if isinstance(value, Ref):
+            holes.append((field, _pick(len(reads))))
+            reads.append(slots[value])  # type: ignore[index]
+        elif isinstance(value, (tuple, list)) and any(isinstance(item, Ref) for item in value):
+            holes.append((field, _collect(value, len(reads))))
+            reads.extend(slots[item] for item in value if isinstance(item, Node))
+        elif isinstance(value, dict) and any(isinstance(item, Ref) for item in value.values()):
+            collect = _collect(tuple(value.values()), len(reads))
+            holes.append((field, _zip(tuple(value), collect)))
+            reads.extend(slots[item] for item in value.values() if isinstance(item, Node))
+        else:
+            constants[field] = value
+    bound: Callable[..., Any]
+    if any(map(holds_frozen, constants.values())):
+        bound = _with_copies(function, constants)
+    else:
+        bound = functools.partial(function, **constants)
+    if not holes:
+        return bound, ()
+    if len(holes) == 1 and len(reads) == 1 and not isinstance(values[holes[0][0]], (tuple, list, dict)):
+        field = holes[0][0]
+        return (lambda value: bound(**{field: value})), tuple(reads)
+    return (lambda *found: bound(**{field: take(found) for field, take in holes})), tuple(reads)
+
+
+def _with_copies(function: Callable[..., Any], constants: Mapping[str, Any]) -> Callable[..., Any]:
+    """Bind literals that a function may change: each call gets its own."""
+    return lambda **found: function(**{field: thaw(value) for field, value in constants.items()}, **found)
+
+
+def _pick(position: int) -> Callable[[tuple[Any, ...]], Any]:
+    return lambda found: found[position]
+
+
+def _zip(keys: tuple[str, ...], collect: Callable[[tuple[Any, ...]], Any]) -> Callable[[tuple[Any, ...]], Any]:
+    return lambda found: dict(zip(keys, collect(found), strict=True))
+
+
+def _collect(items: tuple[Any, ...] | list[Any], start: int) -> Callable[[tuple[Any, ...]], list[Any]]:
+    """Rebuild a list that mixes literals and references from the values found."""
+    count = sum(isinstance(item, Ref) for item in items)
+    if count == len(items):
+        return lambda found: list(found[start : start + count])
+    template = [None if isinstance(item, Ref) else item for item in items]
+    places = [index for index, item in enumerate(items) if isinstance(item, Ref)]
+
+    def collect(found: tuple[Any, ...]) -> list[Any]:
+        filled = [thaw(item) for item in template]
+        for offset, place in enumerate(places):
+            filled[place] = found[start + offset]
+        return filled
+
+    return collect
+
+
+def function_call(
+    node: FunctionNode[Any], slots: Mapping[Node[Any], int]
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """Bind a user's function; where every argument is one reference, it is called as it stands."""
+    function, arguments = node.function.function, node.arguments
+    if node.function.mode == "generator":
+        generator = function
+        function = functools.partial(_listed, generator)
+    signature = node.function.signature
+    ordered = [name for name in signature.types if name in arguments]
+    is_direct = all(isinstance(arguments[name], Node) and signature.is_positional[name] for name in ordered)
+    if is_direct and ordered == list(signature.types)[: len(ordered)]:
+        return function, tuple(slots[arguments[name]] for name in ordered)
+    only = arguments.get(ordered[0]) if len(ordered) == 1 else None
+    if isinstance(only, list) and all(isinstance(item, Node) for item in only) and signature.is_positional[ordered[0]]:
+        return (lambda *found: function(list(found))), tuple(slots[item] for item in only)
+    plain = {name: arguments[name] for name in ordered}
+    return fields_call(function, plain, slots)
+
+
+def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:
+    return list(generator(*args, **kwargs))
