@@ -40,7 +40,8 @@ def kind_of(request: Request[Any]) -> tuple[Any, ...]:
 def length_of(request: Request[Any]) -> int:
     """Estimate a request's length in characters: good enough to sort by, and free."""
     total = 0
-    for value in _parts_of(type(request))(request):
+    kind: Any = type(request)
+    for value in _parts_of(kind)(request):
         if isinstance(value, str):
             total += len(value)
         elif value:

@@ -54,8 +54,11 @@ def clean(names: Sequence[str], values: Sequence[Any], *, on_bad_text: str, on_c
     Raises:
         InputError: a lone surrogate, with the document and the offset.
     """
-    if all(type(value) is str and _is_clean(value) for value in values):
-        return Bound(values)  # nearly always, and rows may be many
+    for value in values:
+        if type(value) is not str or not _is_clean(value):
+            break
+    else:
+        return Bound(values)  # plain texts, nearly always, and rows may be many
     notes: list[Note] = []
     cleaner = _Cleaner(notes, is_replacing=on_bad_text == "replace", is_stripping=on_control == "strip")
     bound = Bound()

@@ -81,7 +81,7 @@ class Core:
         if frame.values[self._plan.output] is not EMPTY:
             self._frame_done(frame, frame.values[self._plan.output], None)
         else:
-            self._demand(frame, self._plan.output)
+            self._runnable.extend([(frame, index) for index in frame.plan.first])
 
     def advance(self) -> None:
         """Go on with everything that can, until all wait, or until there is something to save."""
@@ -127,7 +127,7 @@ class Core:
     # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _demand(self, frame: Frame, slot: int) -> None:
-        """Ask for a slot and for all it needs; what has nothing to wait for becomes runnable."""
+        """Ask for a slot that the output does not always need, and for all it needs itself."""
         plan, values, missing = frame.plan, frame.values, frame.missing
         asked = [plan.producers[slot]]
         while asked:
@@ -151,19 +151,21 @@ class Core:
             step = step.unfused
         if self._on_step is not None:
             self._on_step(frame, step, False, None, None)
+        value = task = None
         try:
             if step.kind == "plain":
                 value = step.call(*values)
             else:
-                starter = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
-                task = Task(frame, step, starter)
-                frame.hold(task)
-                self._ready.append((task, None, None))
-                return
+                work = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
+                task = Task(frame, step, work)
         except CAUGHT as error:
             self._fail(frame, step, node_error(step.name, error, cause=error))
             return
-        self._succeed(frame, step, value)
+        if task is None:
+            self._succeed(frame, step, value)
+        else:
+            frame.hold(task)
+            self._resume(task, None, None)
 
     def _succeed(self, frame: Frame, step: Step, value: Any) -> None:
         try:
@@ -356,7 +358,7 @@ class Core:
             for slot, value in zip(given_slots(plan), given, strict=True):
                 frame.values[slot] = value
             family.frames.add(frame)
-            self._demand(frame, plan.output)
+            self._runnable.extend([(frame, index) for index in plan.first])
 
     def _run_plain(self, family: Family, plan: Plan, given: list[Any], index: int) -> None:
         if plan not in self._loops:

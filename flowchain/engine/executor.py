@@ -280,8 +280,16 @@ class _Source:
         return chunk
 
     def __iter__(self) -> Iterator[Any]:
-        while chunk := self.take(1):
-            yield chunk[0]
+        while self._error is None:
+            try:
+                row = next(self._rows)
+            except StopIteration:
+                return
+            except Exception as error:
+                self._error = error
+                return
+            self._count += 1
+            yield row
 
     def raise_own_error(self) -> None:
         """Raise what the iterable raised, now that all rows before it have been given."""

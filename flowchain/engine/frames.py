@@ -66,7 +66,7 @@ class Frame:
         self.index = index
         self.path = path
         self.values: list[Any] = [EMPTY] * plan.slot_count
-        self.missing = plan.undemanded[:]  # by step; 0: not demanded, otherwise 1 + operands still to come
+        self.missing = plan.waits[:]  # by step; 0: not demanded, otherwise 1 + operands still to come
         self.uses_left = plan.uses[:]
         # Made when there is somebody to hold: most frames of a wide map or batch have one task, and no waiter. What is
         # in flight by the ten thousand is looked through by Python's search for cycles, so each container counts.

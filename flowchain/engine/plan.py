@@ -101,8 +101,10 @@ class Plan:
     """The steps that read each slot, once for every read."""
     uses: Counters
     """How often each slot is read; one more for the output and for what Choose or Fallback may demand again."""
-    undemanded: Counters
-    """A zero for each step; like ``uses`` for frames to copy."""
+    waits: Counters
+    """For each step that the output needs, 1 + the operands it waits for when a run begins; 0: not needed so far."""
+    first: tuple[int, ...]
+    """The steps that wait for none then."""
     has_fallback: bool
     is_plain: bool
     """Are all steps plain calls, so that the fast loops can run it?"""
@@ -150,6 +152,7 @@ def linked(
         for way in step.ways:
             if not isinstance(way, Constant):
                 uses[way] += 1
+    waits, first = _needed(steps, producers, output)
     return Plan(
         scope=scope,
         slot_count=slot_count,
@@ -161,7 +164,8 @@ def linked(
         producers=tuple(producers),
         readers=tuple(map(tuple, readers)),
         uses=_counters(uses),
-        undemanded=_counters([0] * len(steps), max((len(step.reads) for step in steps), default=0) + 1),
+        waits=_counters(waits, most=max((len(step.reads) for step in steps), default=0) + 1),
+        first=tuple(first),
         has_fallback=any(step.kind == "fallback" for step in steps),
         is_plain=all(step.kind == "plain" for step in steps),
         is_told_by_core=any(step.is_told_by_core or leaves_out(step.node) is not None for step in steps),
@@ -170,8 +174,25 @@ def linked(
     )
 
 
+def _needed(steps: Sequence[Step], producers: Sequence[int], output: int) -> tuple[list[int], list[int]]:
+    """Find what the output needs: see `Plan.waits` and `Plan.first`."""
+    waits, first = [0] * len(steps), []
+    needed = [producers[output]] if producers[output] >= 0 else []
+    while needed:
+        index = needed.pop()
+        if waits[index]:
+            continue
+        makers = [producers[slot] for slot in steps[index].reads if producers[slot] >= 0]
+        waits[index] = 1 + len(makers)
+        if makers:
+            needed.extend(reversed(makers))  # the first operand goes first
+        else:
+            first.append(index)
+    return waits, first
+
+
 def _counters(numbers: list[int], most: int = 0) -> Counters:
-    return bytearray(numbers) if max(most, *numbers, 0) < 256 else numbers
+    return bytearray(numbers) if max(most, max(numbers, default=0)) < 256 else numbers
 
 
 def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: tuple[Node[Any], ...]) -> Step:

@@ -50,18 +50,18 @@ def is_refused(request: Request[Any], reply: Reply) -> bool:
 
 
 def _is_empty(request: Request[Any], reply: Reply) -> bool:
-    if _policy(request) == "accept":
-        return False
-    if getattr(request, "schema", None) is not None or (isinstance(request, AnswerRequest) and request.allow_empty):
-        return False
     text: str = getattr(reply, "text", "-")
-    return not text or text.isspace()
+    if text and not text.isspace():
+        return False
+    if _policy(request) == "accept" or getattr(request, "schema", None) is not None:
+        return False
+    return not (isinstance(request, AnswerRequest) and request.allow_empty)
 
 
 def _is_cut_off(request: Request[Any], reply: Reply) -> bool:
-    if getattr(request, "on_length", "accept") == "accept":
+    if getattr(reply, "finish_reason", None) != "length" or getattr(request, "schema", None) is not None:
         return False
-    return getattr(request, "schema", None) is None and getattr(reply, "finish_reason", None) == "length"
+    return getattr(request, "on_length", "accept") == "error"
 
 
 def asked_again(request: Request[Any], reply: Reply, model: Model) -> Request[Any] | None:
