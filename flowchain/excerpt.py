@@ -14,7 +14,7 @@ around it. Any operation of ``str`` gives a plain ``str`` again: provenance is k
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -95,10 +95,10 @@ def written(text: str, read: str) -> Excerpt:
     return Excerpt(text, (Piece(0, own, 0, len(text)),) if text else ())
 
 
-def _sources(pieces: tuple[Piece, ...]) -> list[Piece]:
+def _sources(pieces: tuple[Piece, ...]) -> Sequence[Piece]:
     """What pieces were made from: each place once, neighbours as one."""
     if len(pieces) == 1 and not isinstance(pieces[0].origin, Written):  # one document, nearly always
-        return [Piece(0, *pieces[0][1:])]
+        return pieces if pieces[0].at == 0 else (Piece(0, *pieces[0][1:]),)
     spans: dict[tuple[int, int], Piece] = {}
     for piece in pieces:
         for source in sources_of(piece.origin) or (piece,):
