@@ -15,7 +15,7 @@ from flowchain.errors import ServerCount, ServerError
 from flowchain.programs.ask import Program, Site
 from flowchain.protocols import Model, Window, tasks_of
 from flowchain.records import Request
-from flowchain.windows.fit import tokens_of
+from flowchain.windows.fit import tokens_of, window_of
 
 # Pieces of a text differ in how many tokens they take; a piece that is a 16th too long would be refused as well.
 _CAUTION = 16 / 15
@@ -28,7 +28,11 @@ class Recounted:
         self._model = model
         self._rate = count.rate * _CAUTION
         self.name = model.name
-        self.window = Window(tokens=count.window, origin="its server")
+        own, most = window_of(model), count.window
+        if own is not None:
+            # What is sent is held against this one, too, by the model's own count.
+            self._rate, most = max(1.0, self._rate), min(most, own.tokens)
+        self.window = Window(tokens=most, origin="its server")
         self.tasks = tasks_of(model)
 
     def count(self, text: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import flowchain as fc
@@ -60,6 +60,7 @@ def words(count: int) -> str:
 
 @pytest.mark.parametrize("make", SPLITTING)
 @given(st.integers(1, 300), st.floats(0.2, 4.0), st.none() | st.integers(300, 2_000))
+@example(296, 0.5, 300)  # as its server counts it would fit
 def test_a_text_is_read_in_pieces_that_its_server_takes(
     make: Any, length: int, rate: float, window: int | None
 ) -> None:
