@@ -56,6 +56,9 @@ class Chain(Generic[T_co]):
         if not isinstance(output, Node):
             fix = "Pass the node whose value you want; that of another chain is its output."
             raise ChainError.of([Problem("chain", "output", shown(output), "a node", fix)])
+        if not issubclass(type(settings), Settings):
+            fix = "Write settings=Settings(seed=…)."
+            raise ChainError.of([Problem("chain", "settings", shown(settings), "Settings", fix)])
         from flowchain.graph.build import build
 
         self._stand_on(build(output), name, settings)

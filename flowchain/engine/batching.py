@@ -17,8 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
-from typing_extensions import get_original_bases
-
+from flowchain.engine.replies import listed, reply_to
 from flowchain.errors import ModelError, shown
 from flowchain.records import ChatRequest, GenerateRequest, Message, Reply, Request
 
@@ -256,41 +255,20 @@ def _try(
 ) -> Exception | None:
     asked = [requests[index] for index in batch]
     try:
-        replies: Any = call(asked)
-        if not isinstance(replies, Sequence):  # a user's own model may give anything, or forget to give it
-            got = f"{shown(replies)} ({type(replies).__name__})"
-            fix = "Return a list with one reply for each request, in order."
-            raise ModelError(f"the model gave {got}. {fix}", got=got, wanted="a list of replies", fix=fix)
-        if len(replies) != len(asked):
-            raise ModelError(
-                f"the model gave {len(replies)} replies to {len(asked)} requests",
-                got=str(len(replies)),
-                wanted=str(len(asked)),
-                fix="Give one reply for each request, in order.",
-            )
+        replies = listed(call(asked), len(asked))
     except Exception as error:
         return error
     except BaseException as error:  # sys.exit() in a model must not end the worker that others wait for
         return ModelError(f"the model ended with {type(error).__name__}: {shown(str(error))}")
-    for index, reply in zip(batch, replies, strict=True):
-        if isinstance(reply, Reply):
-            outcomes[index] = (reply, None)
-        elif isinstance(reply, Exception):  # a server's client knows which request failed: nothing to search for
-            outcomes[index] = (None, reply)
-        else:
-            got, wanted = f"{shown(reply)} ({type(reply).__name__})", _reply_to(requests[index])
-            fix = f"Give a {wanted} for each request, in order; it is in flowchain.records."
-            wrong = ModelError(f"the model gave {got}, which is no reply. {fix}", got=got, wanted=wanted, fix=fix)
-            outcomes[index] = (None, wrong)
+    for index, given in zip(batch, replies, strict=True):
+        if isinstance(given, Exception):  # a server's client knows which request failed: nothing to search for
+            outcomes[index] = (None, given)
+            continue
+        try:
+            outcomes[index] = (reply_to(requests[index], given), None)
+        except ModelError as error:
+            outcomes[index] = (None, error)
     return None
-
-
-def _reply_to(request: Request[Any]) -> str:
-    """Name the class of a request's reply, as its own class does: ``SummarizeRequest(TextRequest["SummaryReply"])``."""
-    for base in get_original_bases(type(request)):
-        for argument in get_args(base):
-            return str(getattr(argument, "__forward_arg__", argument))
-    return "Reply"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

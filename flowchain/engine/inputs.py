@@ -14,7 +14,7 @@ from flowchain.errors import MOST_TOLD, InputError, nearest, shown
 from flowchain.nodes.frozen import thaw
 from flowchain.nodes.function import strict_validator
 from flowchain.nodes.text import Input
-from flowchain.nodes.types import describe
+from flowchain.nodes.types import describe, element_of
 
 
 class Inputs:
@@ -74,8 +74,11 @@ class Inputs:
             try:
                 validate(value)
             except ValidationError as error:
-                where = "".join(f"[{part!r}]" for part in error.errors(include_url=False)[0]["loc"])
-                problems.append((node.name, _finding(node, where, value, _hint(value, node.type))))
+                detail = error.errors(include_url=False)[0]
+                where = "".join(f"[{part!r}]" for part in detail["loc"])
+                is_wrong_type = detail["type"].endswith("_type") or "instance" in detail["type"]
+                hint = _hint(value, node.type) if is_wrong_type else f"{detail['msg']}."
+                problems.append((node.name, _finding(node, where, value, hint)))
             except InputError as error:  # longer than the input declares
                 problems.append((node.name, str(error)))
             except Exception as error:
@@ -125,10 +128,15 @@ def _finding(node: Input[Any], where: str, value: object, hint: str) -> str:
 
 
 def _hint(value: Any, wanted: Any) -> str:
+    if isinstance(value, Mapping) and hasattr(wanted, "model_validate"):
+        return f"Make it one: {describe(wanted)}.model_validate(value)."
+    element = element_of(wanted)
+    if isinstance(value, list) and hasattr(element, "model_validate"):
+        return f"Make each item one: {describe(element)}.model_validate(item)."
     if isinstance(value, bytes):
         return "Decode it: value.decode('utf-8')."
     if hasattr(value, "read_text"):
         return "Read it: path.read_text(encoding='utf-8')."
-    if isinstance(value, str) and wanted is not str:
+    if isinstance(value, str) and element is str:
         return "Put a single text into a list: [text]."
     return "Nothing is coerced."

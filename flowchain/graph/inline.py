@@ -23,7 +23,8 @@ from flowchain.graph.build import Scope
 from flowchain.graph.flat import mapped
 from flowchain.graph.numbering import given_fields, numbered
 from flowchain.nodes.function import strict_validator
-from flowchain.nodes.ref import Node, Ref, Use, checked_name
+from flowchain.nodes.names import checked_name
+from flowchain.nodes.ref import Node, Ref, Use
 from flowchain.nodes.text import REQUIRED, Input
 from flowchain.nodes.types import describe, fits
 

@@ -21,7 +21,8 @@ from flowchain.nodes import control
 from flowchain.nodes.bodies import type_of
 from flowchain.nodes.function import NodeFunction
 from flowchain.nodes.labels import LONGEST_LABEL, MOST_LABELS
-from flowchain.nodes.ref import Node, Use, checked_name
+from flowchain.nodes.names import checked_name
+from flowchain.nodes.ref import Node, Use
 from flowchain.nodes.types import describe, element_of, fits, union_of
 from flowchain.records import Message
 from flowchain.retry import Retry

@@ -52,8 +52,10 @@ def resolve(spec: Any) -> Model:
     if isinstance(spec, type) or lacks or not ("tasks" in known or tasks_of(spec)):
         missing = ", ".join(lacks) or "a task method such as generate(requests)"
         fix = "Pass an id, a folder, or an object with name, window, count and a batched method named like a task."
-        got = shown(spec)
-        raise ModelError(f"{got} is not a model: it lacks {missing}. {fix}", field="model", got=got, fix=fix)
+        got, wanted = shown(spec), f"a model; what it lacks is {missing}"
+        raise ModelError(
+            f"{got} is not a model: it lacks {missing}. {fix}", field="model", got=got, wanted=wanted, fix=fix
+        )
     model: Model = spec
     return model
 

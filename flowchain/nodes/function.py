@@ -9,12 +9,13 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import CoreConfig, SchemaValidator
 
 from flowchain.errors import MOST_TOLD, ChainError, Problem, nearest, shown
+from flowchain.nodes.names import name_problem
 from flowchain.nodes.problems import candidates
-from flowchain.nodes.ref import Edge, Node, Ref, brief, checked_name
+from flowchain.nodes.ref import Edge, Node, Ref, brief
 from flowchain.nodes.types import describe, element_of
 
 P = ParamSpec("P")
@@ -41,12 +42,8 @@ class NodeFunction(Generic[T]):
     def __init__(
         self, function: Callable[..., Any], *, name: str | None, cache: bool = False, version: str | int = 1
     ) -> None:
-        if name is not None:
-            try:
-                checked_name(name)
-            except ValueError as error:
-                fix = f"{error}."
-                raise ChainError.of([Problem("@fc.node", "name", shown(name), "a name", fix)]) from None
+        if name is not None and (finding := name_problem(name)):
+            raise ChainError.of([Problem("@fc.node", "name", shown(name), "a name", finding)])
         self.function = function
         self.name = name or function.__name__
         self.cache = cache
@@ -142,23 +139,43 @@ def strict_validator(annotation: Any) -> Callable[[Any], Any]:
 
 def _make_validator(annotation: Any) -> Callable[[Any], Any]:
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=_STRICT)
+        adapter = _adapter(annotation)
+        adapter.rebuild()  # a class whose build was put off has no schema before
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        fix = f"{str(error.message).splitlines()[0].rstrip('.')}."
+        raise ChainError.of([Problem(None, "type", describe(annotation), "a type pydantic can check", fix)]) from error
+    return SchemaValidator(_strict(adapter.core_schema), CoreConfig(strict=True)).validate_python
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=_STRICT)
     except PydanticUserError:  # the type brings a configuration of its own (a model, a dataclass)
-        return TypeAdapter(annotation).validator.validate_python
-    return SchemaValidator(_failing_fast(adapter.core_schema), CoreConfig(strict=True)).validate_python
+        return TypeAdapter(annotation)
 
 
-def _failing_fast(schema: Any) -> Any:
-    """Let every container of a schema stop at its first wrong item: one is told, and a million would be kept."""
+def _strict(schema: Any) -> Any:
+    """Take instances alone for models, dataclasses and named tuples, and let containers stop at their first wrong item.
+
+    A value is passed on as it came, so a mapping that pydantic would make a model of, even in its strict mode, would
+    reach nodes that expect the model. Of a million wrong items one is told, and the others would be kept.
+    """
     if isinstance(schema, list):
-        return [_failing_fast(part) for part in schema]
+        return [_strict(part) for part in schema]
     if type(schema) is not dict:
         return schema
-    found = {key: _failing_fast(part) for key, part in schema.items()}
-    return {**found, "fail_fast": True} if found.get("type") in _CONTAINERS else found
+    kind = schema.get("type")
+    if kind in _INSTANCES and isinstance(schema.get("cls"), type):
+        cls = schema["cls"]
+        cls = getattr(cls, "__pydantic_generic_metadata__", {}).get("origin") or cls  # Box(v=1) is a Box[int]
+        steps = [{"type": "is-instance", "cls": cls}, {key: part for key, part in schema.items() if key != "ref"}]
+        return {"type": "chain", "steps": steps, **({"ref": schema["ref"]} if "ref" in schema else {})}
+    found = {key: _strict(part) for key, part in schema.items()}
+    return {**found, "fail_fast": True} if kind in _CONTAINERS else found
 
 
-_CONTAINERS = frozenset({"list", "set", "frozenset", "tuple", "dict"})
+_INSTANCES = ("model", "dataclass", "named-tuple")
+_CONTAINERS = ("list", "set", "frozenset", "tuple", "dict")
 
 
 _cached_validator = functools.lru_cache(maxsize=4096)(_make_validator)

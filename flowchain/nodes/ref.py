@@ -10,7 +10,6 @@ grow as 2^depth on shared sub-nodes. For the same reason ``repr`` names sub-node
 from __future__ import annotations
 
 import collections.abc
-import re
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -30,14 +29,13 @@ from pydantic_core import core_schema
 
 from flowchain.errors import ChainError, Problem, shown
 from flowchain.nodes.frozen import freeze
+from flowchain.nodes.names import checked_name, name_problem
 from flowchain.nodes.problems import field_problems, no_attribute, wiring_problem
 from flowchain.nodes.types import describe, fits, union_of
 
 T_co = TypeVar("T_co", covariant=True)
 
-LONGEST_NAME = 128
 _CONTAINERS = frozenset({list, dict, set, tuple})
-_NAME = re.compile(r"[\w \-]*")
 _OUTERMOST: frozenset[Any] = frozenset()
 
 
@@ -169,7 +167,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
     lazy_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields whose references are computed only when the node asks for them."""
 
-    name: Annotated[str, AfterValidator(lambda name: checked_name(name))] | None = None
+    name: Annotated[str, AfterValidator(checked_name)] | None = None
     """What to call the node in graphs, traces and errors; derived from its kind where not given."""
 
     if not TYPE_CHECKING:  # hidden, so that type checkers see the fields as the parameters
@@ -180,7 +178,7 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
                 cls.__pydantic_validator__.validate_python(fields, self_instance=self)
             except ValidationError as error:
                 where = fields.get("name")
-                label = where if isinstance(where, str) and where and _NAME.fullmatch(where) else cls.kind
+                label = where if name_problem(where) is None else cls.kind
                 problems = field_problems(cls, label, fields, error)
                 problems += _wiring_problems(cls.__name__, _edges(cls, fields), label)
                 raise ChainError.of(problems) from None
@@ -349,18 +347,6 @@ def brief(value: object) -> str:
     if isinstance(value, type):
         return describe(value)
     return shown(value)
-
-
-def checked_name(name: str) -> str:
-    """Give the name back, or raise ValueError saying which character is not allowed."""
-    allowed = _NAME.match(name)
-    end = allowed.end() if allowed else 0
-    if end < len(name):
-        sign = f"U+{ord(name[end]):04X}"
-        raise ValueError(f"the character {sign} is not allowed: letters, digits, '_', '-' and spaces are")
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise ValueError(f"a name has 1 to {LONGEST_NAME} characters")
-    return name
 
 
 def _targets(annotation: Any) -> tuple[Any, Any]:

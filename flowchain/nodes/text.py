@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 
 from flowchain.errors import MOST_TOLD, Problem, shown
 from flowchain.nodes.function import strict_validator
-from flowchain.nodes.ref import Node, Ref, checked_name
+from flowchain.nodes.names import name_problem
+from flowchain.nodes.ref import Node, Ref
 from flowchain.nodes.template import TemplateError, check_placeholders, parse
 from flowchain.nodes.types import describe, element_of, fits
 
@@ -111,11 +112,8 @@ class Input(Node[T], Generic[T]):
         return self.default is REQUIRED
 
     def _rule_problems(self) -> list[Problem]:
-        try:
-            checked_name(self.name)
-        except ValueError as error:
-            fix = str(error)
-            return [Problem("input", "name", repr(self.name)[:200], "a name", f"{fix[:1].upper()}{fix[1:]}.")]
+        if finding := name_problem(self.name):
+            return [Problem("input", "name", repr(self.name)[:200], "a name", finding)]
         problems = []
         if isinstance(self.type, (str, bytes, int, float, tuple, list, dict, set, Ref)):
             fix = "Write a type: str, list[str], a pydantic model; without quotes."

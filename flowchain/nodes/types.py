@@ -14,6 +14,8 @@ import types
 import typing
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from typing_extensions import is_typeddict  # knows those of both modules
+
 # Parameters that a read-only container may widen; every other generic is invariant, as in the static rules.
 _COVARIANT = {
     abc.Sequence,
@@ -155,8 +157,8 @@ def _class_fits(source: Any, target: Any) -> bool:
         return True  # the numeric promotion of the static rules
     if not isinstance(source_class, type) or not isinstance(target_class, type):
         return False
-    if typing.is_typeddict(target_class):  # allows no issubclass; by its keys, as the static rules have it
-        if not typing.is_typeddict(source_class):
+    if is_typeddict(target_class):  # allows no issubclass; by its keys, as the static rules have it
+        if not is_typeddict(source_class):
             return False
         wanted, given = typing.get_type_hints(target_class), typing.get_type_hints(source_class)
         return all(key in given and _same(given[key], kind) for key, kind in wanted.items())

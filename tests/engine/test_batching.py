@@ -276,7 +276,7 @@ def test_what_is_no_list_of_replies_is_the_models_error(given_back: Any, told: s
 def test_what_is_no_reply_costs_its_request_and_says_what_one_is() -> None:
     (_, wrong), (right, _) = asked(lambda requests: ["a", VectorReply(vector=(1.0,))], 2)
     assert right == VectorReply(vector=(1.0,))
-    assert "the model gave 'a' (str), which is no reply. Give a VectorReply for each request" in str(wrong)
+    assert "the model gave 'a' (str), wanted a VectorReply. Give one for each request" in str(wrong)
 
 
 @pytest.mark.parametrize("ending", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 import flowchain as fc
+from flowchain.nodes.function import strict_validator
+
+Held = TypeVar("Held")
 
 TEXT = fc.Input("text", str)
 TEXTS = fc.Input("texts", list[str])
@@ -166,10 +171,83 @@ def test_what_it_wraps_can_be_seen() -> None:
 def test_a_return_value_of_another_type_is_an_error_of_the_node() -> None:
     @fc.node
     def lies(text: str) -> Topic:
-        return {"lable": text}  # type: ignore[return-value]
+        return {"label": text}  # type: ignore[return-value]
 
-    with pytest.raises(fc.NodeError, match="lies"):
+    with pytest.raises(fc.NodeError, match=r"lies.*\(dict\), but declares Topic: Input should be an instance of Topic"):
         fc.Chain(lies(text="a")).run()
+
+
+@dataclass
+class Place:
+    type: str
+
+
+class Point(NamedTuple):
+    x: int
+
+
+class Kind(BaseModel):
+    """A field called as pydantic calls the kinds of its schemas."""
+
+    type: str
+    kinds: list[Kind] = []
+
+
+class Box(BaseModel, Generic[Held]):
+    held: Held
+
+
+class Row(TypedDict):
+    type: str
+
+
+class Deferred(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+    label: str
+
+
+ALIKE: dict[str, tuple[Any, Any, Any]] = {
+    "model": (Topic, Topic(label="a"), {"label": "a"}),
+    "model with a field called type": (Kind, Kind(type="a", kinds=[Kind(type="b")]), {"type": "a"}),
+    "deferred model": (Deferred, Deferred(label="a"), {"label": "a"}),
+    "dataclass": (Place, Place("a"), {"type": "a"}),
+    "named tuple": (Point, Point(1), (1,)),
+    "generic model": (Box[int], Box[int](held=1), {"held": 1}),
+    "generic model as type checkers infer it": (Box[int], Box(held=1), {"held": 1}),
+    "subclass": (Topic, type("Subtopic", (Topic,), {})(label="a"), {"label": "a"}),
+    "typed dict": (Row, {"type": "a"}, {"type": 1}),
+    "constrained": (Annotated[int, Field(gt=3)], 4, 3),
+}
+AROUND: dict[str, tuple[Any, Any]] = {
+    "itself": (lambda kind: kind, lambda value: value),
+    "or None": (lambda kind: kind | None, lambda value: value),
+    "in a list": (lambda kind: list[kind], lambda value: [value]),
+    "in a mapping": (lambda kind: dict[str, kind], lambda value: {"a": value}),
+    "in lists": (lambda kind: list[list[kind]], lambda value: [[value], []]),
+    "in a tuple": (lambda kind: tuple[kind, int], lambda value: (value, 1)),
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("kind", ALIKE)
+def test_a_value_is_what_it_says_and_nothing_that_could_be_made_one(kind: str, around: str) -> None:
+    """What is validated is passed on as it is, so a mapping would reach nodes that read a model's fields."""
+    plain, right, alike = ALIKE[kind]
+    type_around, value_around = AROUND[around]
+    validate = strict_validator(type_around(plain))
+    validate(value_around(right))
+    with pytest.raises(ValidationError):
+        validate(value_around(alike))
+
+
+class Unfinished(BaseModel):
+    part: NotThere  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize("kind", [Unfinished, list[Unfinished]])
+def test_a_type_that_pydantic_can_not_check_is_an_error_of_the_chain(kind: Any) -> None:
+    with pytest.raises(fc.ChainError, match=r"(?s)type .*Unfinished.*a type pydantic can check.*'NotThere'"):
+        fc.Chain(fc.Input("a", kind)).run(a=3)
 
 
 def test_what_it_raises_is_kept_as_the_cause() -> None:

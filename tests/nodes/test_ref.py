@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.nodes.ref import LONGEST_NAME
+from flowchain.nodes.names import LONGEST_NAME
 
 TEXT = fc.Input("text", str)
 TEXTS = fc.Input("texts", list[str])

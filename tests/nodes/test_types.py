@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, Union
 
 import pytest
+import typing_extensions
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
@@ -18,6 +19,10 @@ UserId = NewType("UserId", int)
 
 class Names(list[str]):
     pass
+
+
+class OldMovie(typing_extensions.TypedDict):
+    title: str
 
 
 class Movie(TypedDict):
@@ -113,6 +118,9 @@ class Unchecked:
         (Movie, Movie, True),
         (Sequel, Movie, True),
         (Movie, Sequel, False),
+        (OldMovie, Movie, True),
+        (OldMovie, OldMovie, True),
+        (str, OldMovie, False),
         (str, Movie, False),
         (str | None, Movie, False),
         (dict[str, str], Movie, False),
