@@ -11,6 +11,7 @@ span = chain.run(documents=texts, question="Who may raise StopIteration?")
 
 from flowchain.chain import Chain
 from flowchain.documents import Document, read_document
+from flowchain.engine.async_values import AsyncValues
 from flowchain.engine.prompt_changes import PromptDifference, diff
 from flowchain.engine.settings import Settings
 from flowchain.engine.signals import sigterm_as_interrupt
@@ -27,6 +28,8 @@ from flowchain.errors import (
     StoreError,
     TextWarning,
 )
+from flowchain.events import Event
+from flowchain.graph.report import Report
 from flowchain.models.extractive import ExtractiveModel
 from flowchain.models.openai import OpenAIModel
 from flowchain.models.transformers import TransformersModel
@@ -45,7 +48,9 @@ from flowchain.nodes.tasks import (
     Translate,
 )
 from flowchain.nodes.text import Input, Join, PromptTemplate, Split
-from flowchain.protocols import Window
+from flowchain.observe.difference import Difference
+from flowchain.observe.trace import Exchange, Run
+from flowchain.protocols import Model, Window
 from flowchain.records import AnswerSpan, Classification, Entity, Failure, Message, Preview, Source
 from flowchain.retry import (
     Retry,
@@ -56,10 +61,12 @@ from flowchain.retry import (
     wait_fixed,
 )
 from flowchain.store.store import Store
+from flowchain.windows.coverage import Coverage
 
 __all__ = [
     "Answer",
     "AnswerSpan",
+    "AsyncValues",
     "Chain",
     "ChainError",
     "ChainFileError",
@@ -67,10 +74,14 @@ __all__ = [
     "Choose",
     "Classification",
     "Classify",
+    "Coverage",
+    "Difference",
     "Document",
     "Each",
     "Embed",
     "Entity",
+    "Event",
+    "Exchange",
     "Extract",
     "ExtractiveModel",
     "Failure",
@@ -83,6 +94,7 @@ __all__ = [
     "Join",
     "Message",
     "MissingExtraError",
+    "Model",
     "ModelError",
     "Node",
     "NodeError",
@@ -93,7 +105,9 @@ __all__ = [
     "PromptTemplate",
     "Ref",
     "Repeat",
+    "Report",
     "Retry",
+    "Run",
     "ServerError",
     "Settings",
     "Source",

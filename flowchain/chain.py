@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flowchain.engine.executor import Executor
     from flowchain.events import Event
     from flowchain.graph.build import Scope
-    from flowchain.graph.check import Report
+    from flowchain.graph.report import Report
     from flowchain.nodes.tasks import TaskNode
     from flowchain.observe.trace import Run
     from flowchain.protocols import Model

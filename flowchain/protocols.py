@@ -74,7 +74,13 @@ class Prompt:
 
 
 class Model(Protocol):
-    """The least that a model must have; the batched task methods are looked up by name."""
+    """The least that a model must have; the batched task methods are looked up by name.
+
+    >>> from flowchain import ExtractiveModel
+    >>> model: Model = ExtractiveModel()
+    >>> model.name, model.count("It ran.")
+    ('extractive', 2)
+    """
 
     @property
     def name(self) -> str: ...

@@ -16,7 +16,13 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """What a second run has otherwise than a first; printed, it is a list of what became what."""
+    """What a second run has otherwise than a first; printed, it is a list of what became what.
+
+    >>> import flowchain as fc
+    >>> chain = fc.Chain(fc.Join(texts=[fc.Input("text", str), "!"], separator=""))
+    >>> chain.trace(text="a").compare(chain.trace(text="b")).nodes
+    {'join_1': ('a!', 'b!')}
+    """
 
     inputs: Mapping[str, tuple[Any, Any]]
     """Value in the first and in the second run (None: it had none), of every input that differs."""

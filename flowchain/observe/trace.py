@@ -34,7 +34,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(eq=False)
 class Exchange:
-    """One request to a model, and what came back."""
+    """One request to a model, and what came back.
+
+    >>> import flowchain as fc
+    >>> run = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=3)).trace(text="Ada wrote it. Nobody knew.")
+    >>> (exchange,) = run.requests
+    >>> exchange.node, exchange.model, exchange.prompt, exchange.finish_reason
+    ('summarize_1', 'extractive', 'Ada wrote it. Nobody knew.', 'eos')
+    """
 
     node: str
     item: tuple[int, ...]

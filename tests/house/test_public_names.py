@@ -50,3 +50,25 @@ def test_a_public_name_says_what_it_is_for(name: str) -> None:
         # An error is shown by what raises it.
         if not (inspect.isclass(thing) and issubclass(thing, Exception)):
             assert ">>>" in own, f"flowchain.{name} shows no example"
+
+
+@pytest.mark.parametrize("shown_by", [flowchain.Chain, flowchain.Run])
+def test_what_a_public_verb_gives_can_be_named_by_who_annotates_it(shown_by: type) -> None:
+    tree = ast.parse(Path(inspect.getfile(shown_by)).read_text("utf-8"))
+    from_here = {
+        alias.name
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("flowchain")
+        for alias in statement.names
+    }
+    given = {
+        name.id
+        for definition in ast.walk(tree)
+        if isinstance(definition, ast.ClassDef) and definition.name == shown_by.__name__
+        for verb in definition.body
+        if isinstance(verb, (ast.FunctionDef, ast.AsyncFunctionDef)) and not verb.name.startswith("_") and verb.returns
+        for name in ast.walk(verb.returns)
+        if isinstance(name, ast.Name)
+    }
+    assert given & from_here
+    assert given & from_here <= set(flowchain.__all__)
