@@ -17,10 +17,14 @@ class Counting:
         self._model = model
         self.name = model.name
         self.window = window_of(model)
-        self.tasks = tasks_of(model)
         self.counts: dict[str, int] = {}
         self.calls = 0
         """How many counts were asked for; two, of a request without its text and with it, say that it is read whole."""
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """What the model can do; found out only where it is asked for, since every row has its own of these."""
+        return tasks_of(self._model)
 
     def count(self, text: str) -> int:
         """Count a text as the model does."""
