@@ -76,6 +76,7 @@ class _Tracing:
         again = dataclasses.replace(
             again,
             values={**{other: found for other, found in run.values.items() if _root(other) in kept}, **again.values},
+            drops=(*(one for one in run.drops if _root(one.node) in kept), *again.drops),
             loops=(*(one for one in run.loops if _root(one.node) in kept), *again.loops),
             requests=(*(one for one in run.requests if _root(one.node) in kept), *again.requests),
         )

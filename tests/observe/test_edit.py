@@ -192,3 +192,21 @@ def test_a_value_of_another_type_is_refused() -> None:
     for node in ("first", "text"):
         with pytest.raises(fc.InputError, match=f"{node} can't be edited to 3: it is a str"):
             run.edit(node, 3)
+
+
+@pytest.mark.parametrize("edited", ["end", "text", "tail"])
+def test_what_a_kept_node_left_out_stays_accounted_for(edited: str) -> None:
+    """Separators that a split leaves out, and what a prompt dropped, by nodes that an edit leaves alone."""
+    text = fc.Input("text", str)
+    pieces = fc.Split(text=text, separator=";", name="pieces")
+    model = FakeModel(window=20)
+    notes = fc.Each(pieces, lambda piece: fc.Summarize(text=piece, max_tokens=3, model=model), name="notes")
+    tail = fc.Generate(prompt=text, max_tokens=4, overflow="tail", model=model, name="tail")
+    last = fc.Join(texts=[fc.Join(texts=notes), tail, fc.Input("end", str)], name="last")
+    document = ";".join(f"piece {number} goes on." for number in range(9))
+    run = fc.Chain(last).trace(text=document, end="The end.")
+    assert run.coverage["text"].gaps == ()
+    assert {drop.node for drop in run.drops} == {"pieces", "tail"}
+    again = run.edit(edited, {"end": "Why?", "text": document + ";more of it", "tail": "another"}[edited])
+    assert again.coverage["text"].gaps == ()
+    assert {drop.node for drop in again.drops} == ({"pieces"} if edited == "tail" else {"pieces", "tail"})
