@@ -41,13 +41,6 @@ class FileLock:
         """Give the lock back; harmless when it is not held."""
         _give(self._descriptor)
 
-    def is_of(self, path: Path) -> bool:
-        """Is it still the file of this path that is held? Who ends may have removed it."""
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), path.stat())
-        except FileNotFoundError:
-            return False
-
     def close(self) -> None:
         """Close the descriptor, and with it the lock."""
         os.close(self._descriptor)

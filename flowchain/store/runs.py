@@ -160,7 +160,7 @@ class OpenRun:
             )
 
     def leave(self) -> None:
-        """Let another process go on with the run; `close` does it, too."""
+        """Let whoever wants to go on with the run; `close` does it, too."""
         if self._turn is not None:
             self._turn.end()
 
@@ -176,25 +176,27 @@ class OpenRun:
             value = json.dumps(counts)
         if value is None and self._value is not None:
             value = self._value.decode("utf-8", "surrogatepass")
-        with self._store._journal.write() as connection:
-            for statement, parameters in self._store._ledger.usage(self._number):
-                connection.executemany(statement, parameters)
-            rows = connection.execute(
-                "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
-                [self._number],
-            ).fetchall()
-            connection.execute(
-                "UPDATE run SET outcome = ?, value = ?, entries = ?, digest = ?, ended_at = ? WHERE seq = ?",
-                [
-                    outcome,
-                    None if value is None else _plain(value, None),
-                    len(rows),
-                    digest_of(rows),
-                    self._store._clock(),
-                    self._number,
-                ],
-            )
-        self.leave()
+        try:
+            with self._store._journal.write() as connection:
+                for statement, parameters in self._store._ledger.usage(self._number):
+                    connection.executemany(statement, parameters)
+                rows = connection.execute(
+                    "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
+                    [self._number],
+                ).fetchall()
+                connection.execute(
+                    "UPDATE run SET outcome = ?, value = ?, entries = ?, digest = ?, ended_at = ? WHERE seq = ?",
+                    [
+                        outcome,
+                        None if value is None else _plain(value, None),
+                        len(rows),
+                        digest_of(rows),
+                        self._store._clock(),
+                        self._number,
+                    ],
+                )
+        finally:
+            self.leave()
 
 
 def digest_of(rows: Sequence[tuple[Any, ...]]) -> bytes:
@@ -253,7 +255,7 @@ def open_run(
             ],
         ).lastrowid
     assert number is not None
-    return OpenRun(store, number, run_id)
+    return OpenRun(store, number, run_id, Turn(journal.path, number, run_id))
 
 
 def _value_json(value: Any) -> bytes:

@@ -92,6 +92,7 @@ def test_resuming_with_the_same_goes_on(store: Store) -> None:
     settings = {"chain": chain(a=1, b=2), "inputs": {"text": "abc", "rows": [1, 2]}}
     run = store.open_run(**settings)
     run.record([(asked(1), reply(1))])
+    run.leave()
     again = store.open_run(**settings, resume=run.id)
     assert again.id == run.id
     assert again.recall([asked(1)]) == [reply(1)]
@@ -115,6 +116,7 @@ def test_resuming_with_something_else_names_the_first_difference(
 ) -> None:
     settings: dict[str, Any] = {"chain": chain(a=1, b=2), "inputs": {"text": "abc", "rows": [1, 2]}}
     run = store.open_run(**settings)
+    run.leave()
     with pytest.raises(StoreError, match=reason):
         store.open_run(**{**settings, **changed}, resume=run.id)
     assert store.open_run(**{**settings, **changed}, resume=run.id, allow_changed=True).id == run.id

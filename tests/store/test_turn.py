@@ -1,10 +1,11 @@
-"""Row 113 · Two processes go on with one run: one works, the other is told who does, and nothing is done twice."""
+"""Row 113 · Two processes are at one run: one works, the other is told who does, and nothing is done twice."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,106 +13,208 @@ import pytest
 
 import flowchain as fc
 from flowchain.records import SummaryReply
+from flowchain.store import turn
 from flowchain.store.turn import Turn
 from tests.faults.workload import forked, status_of
 
 TEXT = fc.Input("text", str)
 ROWS = [{"text": f"text {number}"} for number in range(6)]
-ONCE = fc.Retry(stop=fc.stop_after_attempt(1))
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process of its own")
 
 
-def files_beside(path: Path) -> list[str]:
-    return sorted(file.name for file in path.parent.iterdir() if "-run-" in file.name)
+def is_open(store: Path) -> bool:
+    """Has this process the file open by which it would be at the store's runs?"""
+    file = turn._files.get(turn._key_of(Path(f"{store}-runs").stat()))
+    return file is not None and os.fstat(file.descriptor).st_size > 0
 
 
-class Meddling:
-    """While it is asked for the first time, somebody else tries to go on with the same run."""
+class Summaries:
+    """Before its second call, something else happens."""
 
-    name, window, fingerprint = "meddling", None, "meddling-1"
+    name, window, fingerprint, max_batch = "summaries", None, "summaries-1", 2
 
-    def __init__(self, path: Path, run: str) -> None:
-        self.path, self.run = path, run
+    def __init__(self, before_second: Callable[[], object] = lambda: None) -> None:
         self.asked: list[str] = []
-        self.told = ""
+        self._calls = 0
+        self._before_second = before_second
 
     def count(self, text: str) -> int:
         return len(text.split())
 
     def summarize(self, requests: Any) -> list[SummaryReply]:
+        self._calls += 1
+        if self._calls == 2:
+            self._before_second()
         self.asked += [request.text for request in requests]
-        if not self.told and self.run:
-            with fc.Store(self.path) as store, pytest.raises(fc.StoreError) as caught:
-                chain_of(Meddling(self.path, "")).batch(ROWS, store=store.resume(self.run))
-            self.told = str(caught.value)
         return [SummaryReply(text=request.text) for request in requests]
 
 
-def chain_of(model: Any) -> fc.Chain[str]:
-    return fc.Chain(fc.Summarize(text=TEXT, model=model))
-
-
-class Absent(Meddling):
+class Absent(Summaries):
     def summarize(self, requests: Any) -> list[SummaryReply]:
-        raise ConnectionError("not there")
+        raise ValueError("not there")
 
 
-def test_a_run_that_somebody_is_at_is_refused_and_names_the_process(tmp_path: Path) -> None:
-    path = tmp_path / "replies.flow"
-    with fc.Store(path) as store:
-        with pytest.raises(fc.NodeError):
-            chain_of(Absent(path, "")).batch(ROWS, store=store, retry=ONCE)
-        run = store.runs()[0].id
-        model = Meddling(path, run)
-        assert chain_of(model).batch(ROWS, store=store.resume(run)) == [row["text"] for row in ROWS]
-        assert f"another process ({os.getpid()}) is going on with run {run}" in model.told
-        assert sorted(model.asked) == [row["text"] for row in ROWS]
-        assert files_beside(path) == []
-        # And once it is over, anybody may.
-        chain_of(model).batch(ROWS, store=store.resume(run))
-        assert len(model.asked) == len(ROWS)
+def summaries_of(model: Any, store: Any) -> list[str]:
+    return fc.Chain(fc.Summarize(text=TEXT, model=model)).batch(ROWS, store=store)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
-def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "replies.flow"
-    with fc.Store(path) as store:
-        run = store.open_run(name="a")
-        run.close("failed")
+def at_a_run(path: Path, work: Callable[[Callable[[], None]], object]) -> int:
+    """Start a process that does the work until it calls what it is given; then it waits to be killed."""
     reading, writing = os.pipe()
 
-    def hold() -> None:
-        held = fc.Store(path).open_run(resume=run.id)
+    def stay() -> None:
         os.write(writing, b"x")
         signal.pause()
-        held.close("done")
 
-    child = forked(hold)
+    child = forked(lambda: work(stay))
     os.close(writing)
     assert os.read(reading, 1) == b"x"
     os.close(reading)
+    return child
+
+
+def kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    assert status_of(child) == -signal.SIGKILL
+
+
+@forks
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_run_that_lives_in_another_process_is_refused_and_then_goes_on_without_repeating(
+    tmp_path: Path, is_resumed: bool
+) -> None:
+    """Whether it is the run's first process or one that went on with it."""
+    path = tmp_path / "replies.flow"
+    if is_resumed:
+        with fc.Store(path) as store, pytest.raises(fc.NodeError):
+            summaries_of(Absent(), store)
+
+    def work(stay: Callable[[], None]) -> None:
+        store = fc.Store(path)
+        summaries_of(Summaries(stay), store.resume(store.runs()[0].id) if is_resumed else store)
+
+    child = at_a_run(path, work)
     with fc.Store(path) as store:
-        with pytest.raises(fc.StoreError, match=rf"another process \({child}\)"):
-            store.open_run(resume=run.id)
-        os.kill(child, signal.SIGKILL)
-        assert status_of(child) == -signal.SIGKILL
-        again = store.open_run(resume=run.id)
-        again.close("done")
-        assert files_beside(path) == []
+        [run] = store.runs()
+        model = Summaries()
+        with pytest.raises(fc.StoreError, match=rf"another process \({child}\) is at run {run.id}"):
+            summaries_of(model, store.resume(run.id))
+        assert model.asked == []
+        kill(child)
+        assert summaries_of(model, store.resume(run.id)) == [row["text"] for row in ROWS]
+        assert len(model.asked) == len(ROWS) - Summaries.max_batch
         assert store.run(run.id).outcome == "done"
+    assert not is_open(path)
+
+
+def test_who_is_at_a_run_itself_is_told_so(tmp_path: Path) -> None:
+    told = []
+
+    def resume() -> None:
+        with fc.Store(tmp_path / "replies.flow") as other, pytest.raises(fc.StoreError) as caught:
+            summaries_of(Summaries(), other.resume(other.runs()[0].id))
+        told.append(caught.value)
+
+    with fc.Store(tmp_path / "replies.flow") as store:
+        model = Summaries(resume)
+        summaries_of(model, store)
+        assert sorted(model.asked) == [row["text"] for row in ROWS]
+        assert "this process is at run" in str(told[0])
+        assert told[0].field == "resume"
+        # And once it is over, anybody may.
+        assert summaries_of(Summaries(), store.resume(store.runs()[0].id)) == [row["text"] for row in ROWS]
+
+
+def test_rows_that_are_still_to_be_fetched_are_a_run_and_left_ones_are_none(tmp_path: Path) -> None:
+    with fc.Store(tmp_path / "replies.flow") as store:
+        chain = fc.Chain(fc.Summarize(text=TEXT, model=Summaries()))
+        values = chain.batch(iter(ROWS), store=store)
+        assert next(values) == "text 0"
+        run = store.runs()[0].id
+        with pytest.raises(fc.StoreError, match="this process is at run"):
+            chain.batch(ROWS, store=store.resume(run, allow_changed=True))
+        values.close()  # type: ignore[attr-defined]
+        assert chain.batch(ROWS, store=store.resume(run, allow_changed=True)) == [row["text"] for row in ROWS]
 
 
 def test_a_run_that_was_not_closed_is_let_go_of(tmp_path: Path) -> None:
     with fc.Store(tmp_path / "replies.flow") as store:
-        run = store.open_run()
-        held = store.open_run(resume=run.id)
-        with pytest.raises(fc.StoreError, match="another process"):
-            store.open_run(resume=run.id)
+        held = store.open_run()
+        run = held.id
+        with pytest.raises(fc.StoreError, match="this process"):
+            store.open_run(resume=run)
         del held
-        store.open_run(resume=run.id).leave()
+        held = store.open_run(resume=run)
+        held.leave()
+        store.open_run(resume=run).leave()
+
+
+def test_a_run_whose_outcome_can_not_be_written_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fc.Store(tmp_path / "replies.flow") as store:
+        held = store.open_run()
+        monkeypatch.setattr(store._ledger, "usage", lambda number: [("no SQL", [()])])
+        with pytest.raises(fc.StoreError):
+            held.close("done")
+        store.open_run(resume=held.id).leave()
+
+
+@forks
+def test_the_end_of_one_run_ends_no_others_turn(tmp_path: Path) -> None:
+    """A process that closes any descriptor of a file would lose all of its locks, by whatever name it opened it."""
+    path = tmp_path / "replies.flow"
+    with fc.Store(path) as store, fc.Store(tmp_path / "." / ".." / tmp_path.name / path.name) as other:
+        held = store.open_run()
+        other.open_run().close("done")
+        store.open_run().close("done")
+        other.close()
+
+        def resume() -> None:
+            with pytest.raises(fc.StoreError, match=rf"another process \({os.getppid()}\)"):
+                fc.Store(path).open_run(resume=held.id)
+
+        assert status_of(forked(resume)) == 0
+        held.close("done")
+    assert not is_open(path)
+
+
+@forks
+def test_a_fork_is_not_at_its_parents_runs_and_can_not_end_them(tmp_path: Path) -> None:
+    path = tmp_path / "replies.flow"
+    reading, writing = os.pipe()
+    orphans = []
+
+    def work(stay: Callable[[], None]) -> None:
+        held = fc.Store(path).open_run()
+
+        def orphan() -> None:
+            held.leave()
+            os.write(writing, os.getpid().to_bytes(8, "little"))
+            signal.pause()
+
+        forked(orphan)
+        orphans.append(held)
+        stay()
+
+    child = at_a_run(path, work)
+    os.close(writing)
+    told = os.read(reading, 8)
+    os.close(reading)
+    assert len(told) == 8
+    orphan = int.from_bytes(told, "little")
+    try:
+        with fc.Store(path) as store:
+            [run] = store.runs()
+            with pytest.raises(fc.StoreError, match=rf"another process \({child}\)"):
+                store.open_run(resume=run.id)
+            kill(child)
+            store.open_run(resume=run.id).close("done")
+    finally:
+        os.kill(orphan, signal.SIGKILL)
 
 
 def test_never_two_have_a_turn_at_once(tmp_path: Path) -> None:
-    """Eight threads take it and give it back; the file is removed each time, and opened by others meanwhile."""
+    """Eight threads take it and give it back; the file is closed each time, and opened by others meanwhile."""
     holders: list[int] = []
     most: list[int] = []
     taken = [0] * 8
@@ -134,4 +237,30 @@ def test_never_two_have_a_turn_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert max(most) == 1
-    assert files_beside(tmp_path / "replies.flow") == []
+    assert not is_open(tmp_path / "replies.flow")
+
+
+def test_a_run_that_the_collector_ends_meanwhile_takes_no_file_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "replies.flow"
+    ending = [Turn(path, 1, "a")]
+    opened = turn._opened
+
+    def collecting(runs: Path) -> Any:
+        found = opened(runs)
+        while ending:
+            ending.pop().end()
+        return found
+
+    monkeypatch.setattr(turn, "_opened", collecting)
+    held = Turn(path, 2, "b")
+    assert is_open(path)
+    held.end()
+    assert not is_open(path)
+
+
+def test_a_file_that_can_not_be_made_is_the_stores_error(tmp_path: Path) -> None:
+    (tmp_path / "replies.flow-runs").mkdir()
+    with fc.Store(tmp_path / "replies.flow") as store, pytest.raises(fc.StoreError, match=r"replies\.flow-runs"):
+        store.open_run()
