@@ -27,6 +27,8 @@ def node_error(node: str, error: BaseException, *, cause: BaseException | None =
     fields: dict[str, Any] = {}
     if isinstance(error, FlowchainError):
         what = _message(error)
+        if error.fix and error.fix not in str(error):
+            what = f"{what} {escape(error.fix)}"
         fields = {"field": error.field, "got": error.got, "wanted": error.wanted, "fix": error.fix}
     told_beside = f" ({note})" if note else ""
     made = NodeError(f"node {node!r} failed: {what}{told_beside}", node=node, **fields)

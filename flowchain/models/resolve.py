@@ -11,6 +11,7 @@ Equal names give one object a process, so that weights are loaded once and reque
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from flowchain.errors import ModelError, shown
@@ -42,10 +43,11 @@ def resolve(spec: Any) -> Model:
     if hasattr(spec, "__fspath__"):
         spec = str(spec.__fspath__())
     if isinstance(spec, str):
+        key = spec if spec == EXTRACTIVE or not spec.strip() else _key(spec)
         with _lock:
-            if spec not in _known:
-                _known[spec] = _make(spec)
-            return _known[spec]
+            if key not in _known:
+                _known[key] = _make(spec)
+            return _known[key]
     # Looked for without asking: a transformers model's window would read its config.
     known = {*dir(type(spec)), *getattr(spec, "__dict__", ())}
     lacks = [name for name in ("name", "window", "count") if name not in known]
@@ -58,6 +60,12 @@ def resolve(spec: Any) -> Model:
         )
     model: Model = spec
     return model
+
+
+def _key(spec: str) -> str:
+    """One folder is one model however it is spelt; all else goes by its name."""
+    folder = Path(spec).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else spec
 
 
 def _make(spec: str) -> Model:

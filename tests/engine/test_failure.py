@@ -143,3 +143,13 @@ def test_the_words_of_an_exception_forge_no_line_and_move_no_cursor(words: str) 
     assert message.count("\n") == words.count("\n")
     assert "[secret]" in message
     assert "abcdefghijkl" not in message
+
+
+def test_a_models_error_brings_its_way_out_along() -> None:
+    error = fc.ModelError("There is no device 'toaster' here.", fix="Leave device out.")
+    model = FakeModel(fails=lambda request: error)
+    with pytest.raises(fc.NodeError, match=r"no device 'toaster' here\. Leave device out\.$"):
+        fc.Chain(fc.Summarize(text="a", model=model)).run()
+    told = fc.ModelError("It is too long. Shorten it.", fix="Shorten it.")
+    with pytest.raises(fc.NodeError, match=r"failed: It is too long\. Shorten it\.$"):
+        fc.Chain(fc.Summarize(text="a", model=FakeModel(fails=lambda request: told))).run()

@@ -103,6 +103,7 @@ assert_type(fc.Chain(fc.Choose(question, {"a": shout(text=question), "b": questi
 assert_type(fc.Chain(fc.Choose(flag, {True: number, False: double(n=number)})).run(flag=True, number=1), int)
 assert_type(fc.Chain(fc.Choose(question, {"a": 1, "b": 2}, default=3)).run(question="…"), int)
 assert_type(fc.Chain(fc.Fallback(fc.Summarize(text=question), shout(text=question))).run(question="…"), str)
+assert_type(fc.Chain(fc.Choose(question, {"a": fc.Summarize(text=question)}, default="none")).run(question="…"), str)
 assert_type(fc.Chain(fc.Fallback(number, 3, accept=lambda n: is_large(n=n))).run(number=1), int)
 assert_type(fc.Chain(fc.Translate(text=question, source="en", target="de")).run(question="…"), str)
 assert_type(fc.Chain(fc.Chat(messages=question)).run(question="…"), str)

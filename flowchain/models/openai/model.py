@@ -129,7 +129,8 @@ class OpenAIModel:
             if not is_right:
                 got = shown(value)
                 raise ModelError(f"{field}: got {got}, wanted {wanted}", field=field, got=got, wanted=wanted)
-        address = base_url or profiles.address_from_environment() or profiles.OPENAI_URL
+        # An empty address is one that was to come from somewhere, and the key beside it was meant for there.
+        address = base_url if base_url is not None else profiles.address_from_environment() or profiles.OPENAI_URL
         self._profile = profiles.Profile(
             name=name,
             base_url=checked(address, allow_http=allow_http),

@@ -247,7 +247,7 @@ def _broken(path: Path, got: str, wanted: str) -> ModelError:
     return ModelError(
         f"Weight file {path} is damaged or cut short: it has {got}, expected {wanted}.",
         field="model",
-        got=got,
+        got=f"{path.name} with {got}",
         wanted=wanted,
         fix="Download the file again.",
     )

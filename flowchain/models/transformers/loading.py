@@ -52,7 +52,6 @@ _AUTO: dict[Head, Any] = {
     "causal": AutoModelForCausalLM,
     "seq2seq": AutoModelForSeq2SeqLM,
 }
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -246,14 +245,8 @@ def _no_device(spec: Spec) -> ModelError:
 def dtype_of(spec: Spec, device: torch.device) -> torch.dtype:
     """Say in which precision the model runs: as told, else float32 on a CPU and 16 bits on an accelerator."""
     if spec.dtype is not None:
-        if spec.dtype not in _DTYPES:
-            raise ModelError(
-                f"{shown(spec.dtype)} is no dtype of flowchain.",
-                field="dtype",
-                got=shown(spec.dtype),
-                wanted=", ".join(_DTYPES),
-            )
-        return _DTYPES[spec.dtype]
+        found: torch.dtype = getattr(torch, spec.dtype)
+        return found
     if device.type == "cpu":
         return torch.float32
     if device.type == "cuda" and torch.cuda.is_bf16_supported():

@@ -100,13 +100,18 @@ class TransformersModel:
 
     @property
     def tasks(self) -> frozenset[Task]:
-        """What this checkpoint can do, from its config and tokenizer files."""
+        """What this checkpoint can do, from its config and tokenizer files.
+
+        Raises `ModelError` where files are missing, damaged or not safe to load, weights that are here included.
+        """
         self._notice_changes()
         if "tasks" not in self._known:
             from flowchain.models.transformers.abilities import has_chat_template, tasks_for
-            from flowchain.models.transformers.checkpoint import folder_of, read_config
+            from flowchain.models.transformers.checkpoint import folder_of, known_folder, read_config, weight_files
 
             folder = folder_of(self._spec, with_weights=False)
+            if (complete := known_folder(self._spec, with_weights=True)) is not None:
+                weight_files(complete)  # by their headers: of the hub, weights come with the first request
             tasks = tasks_for(read_config(folder), has_chat_template=has_chat_template(folder))
             self._known["tasks"] = tasks
         known: frozenset[Task] = self._known["tasks"]

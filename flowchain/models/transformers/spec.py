@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowchain.errors import ModelError, shown
+
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -19,3 +23,13 @@ class Spec:
     """``float32``, ``bfloat16``, ``float16``; None: float32 on a CPU, else what the accelerator is fast at."""
     local_files_only: bool = False
     """Never ask the hub: use what its cache holds."""
+
+    def __post_init__(self) -> None:
+        for field in ("revision", "device", "dtype"):
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, str):
+                got = f"{shown(value)} ({type(value).__name__})"
+                raise ModelError(f"{field}: got {got}, wanted a text.", field=field, got=got, wanted="a text")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            got, wanted = shown(self.dtype), " or ".join(DTYPES)
+            raise ModelError(f"dtype: got {got}, wanted {wanted}.", field="dtype", got=got, wanted=wanted)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowchain.errors import ModelError
+from flowchain.errors import ModelError, shown
 from flowchain.protocols import Window
 
 _UNSTATED = 10**9
@@ -88,8 +88,9 @@ def _reply_tokens(config: Any) -> int | None:
 
 
 def _checked(config: Any, positions: tuple[int, str] | None, user: int) -> int:
-    if user < 1:
-        raise ModelError(f"A window of {user} tokens holds nothing.", field="window", got=str(user), wanted="1 or more")
+    if type(user) is not int or user < 1:
+        got = shown(user)
+        raise ModelError(f"A window of {got} tokens holds nothing.", field="window", got=got, wanted="1 or more")
     is_table = positions is not None and not any(getattr(config, name, None) for name in _COMPUTED)
     if positions is not None and is_table and user > positions[0]:
         raise ModelError(

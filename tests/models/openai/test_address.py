@@ -52,6 +52,7 @@ def test_what_is_fine(url: str) -> None:
         (f"https://{'a' * 64}.org/v1", "can't be read"),
         ("https://[::1/v1", "can't be read"),
         ("https://example.org/v1?key=1", "query"),
+        ("", "wanted https://host/v1"),
         ("https://example.org/v1#a", "query or fragment"),
         ("http://example.org/v1", "allow_http=True"),
         ("http://203.0.113.7/v1", "allow_http=True"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flowchain as fc
 from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
 from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
@@ -48,6 +49,30 @@ def refused(folder: Path, match: str) -> ModelError:
     assert caught.value.field == "model"
     assert not model.is_loaded
     return caught.value
+
+
+DAMAGE: dict[str, tuple[Any, str]] = {
+    "no weights": (Path.unlink, r"wanted: model\.safetensors.*Download the model again"),
+    "pickles": (lambda path: path.rename(path.with_name("pytorch_model.bin")), r"pytorch_model\.bin.*convert once"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-1]), r"model\.safetensors with [\d,]+ bytes"),
+    "no header": (lambda path: path.write_bytes(b"\xff" * 99), r"model\.safetensors with a header"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_check_finds_weights_that_can_not_be_loaded(folder: Path, kind: str) -> None:
+    damage, told = DAMAGE[kind]
+    damage(folder / "model.safetensors")
+    chain = fc.Chain(fc.Classify(text=fc.Input("text", str), model=str(folder)))
+    with pytest.raises(fc.ChainError, match=f"(?s)classify_1\\.model.*{told}"):
+        chain.check()
+
+
+def test_a_check_finds_shards_that_are_missing(sharded: Path) -> None:
+    missing = sorted(sharded.glob("model-*.safetensors"))[1]
+    missing.unlink()
+    with pytest.raises(fc.ChainError, match=missing.name):
+        fc.Chain(fc.Classify(text=fc.Input("text", str), model=str(sharded))).check()
 
 
 def test_a_whole_folder_passes(folder: Path, sharded: Path) -> None:

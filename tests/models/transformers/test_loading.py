@@ -13,6 +13,7 @@ import threading
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -153,6 +154,21 @@ def test_settings_that_do_not_exist_are_named(
     with pytest.raises(ModelError) as caught:
         TransformersModel(str(folder), **{setting: value}).loaded("classify")  # type: ignore[arg-type]
     assert caught.value.field == setting
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("dtype", "float99"), ("dtype", torch.float32), ("device", 0), ("revision", 3)]
+)
+def test_settings_that_no_model_has_are_refused_where_they_are_written(setting: str, value: Any) -> None:
+    with pytest.raises(ModelError, match=f"{setting}: got .*, wanted ") as caught:
+        TransformersModel("org/name", **{setting: value})
+    assert caught.value.field == setting
+
+
+@pytest.mark.parametrize("window", [0, -3, "512", True, 1.5])
+def test_a_window_is_a_number_of_tokens(folder: Path, window: Any) -> None:
+    with pytest.raises(ModelError, match=r"A window of .* tokens holds nothing"):
+        _ = TransformersModel(str(folder), window=window).window
 
 
 def test_a_task_that_the_head_is_not_made_for_is_refused(folder: Path) -> None:
