@@ -51,9 +51,10 @@ def once_more(program: Callable[..., Program[Any]]) -> Callable[..., Program[Any
         try:
             return (yield from program(site, **fields))
         except ServerError as error:
-            if error.count is None or fields.get("overflow") == "error":
+            if error.count is None:
                 raise
             model = Recounted(site.model, error.count)
         return (yield from program(site._replace(model=model), **fields))
 
-    return asking
+    # Where a text must not be read in pieces, nothing stands between the program and who runs it.
+    return lambda site, **fields: (program if fields.get("overflow") == "error" else asking)(site, **fields)
