@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowchain.graph.build import Scope
     from flowchain.graph.report import Report
     from flowchain.nodes.tasks import TaskNode
+    from flowchain.nodes.text import Split
     from flowchain.observe.trace import Run
     from flowchain.protocols import Model
 
@@ -140,7 +141,8 @@ class Chain(Generic[T_co]):
         from flowchain.graph.check import check
         from flowchain.programs.proof import Verdicts
 
-        def model_of(node: TaskNode[Any], name: str) -> Model:  # a chain without models is not compiled to be checked
+        def model_of(node: TaskNode[Any] | Split, name: str) -> Model:
+            # Where none is asked for, the chain is not compiled to be checked.
             return self._prepared().model_of(node, name, settings)
 
         fit_of = Verdicts(self._scope, model_of).of

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from flowchain.engine.settings import Settings
 from flowchain.errors import ChainError, Problem, nearest, shown
 from flowchain.graph.build import Scope
 from flowchain.nodes.tasks import TaskNode
+from flowchain.nodes.text import Split
 from flowchain.protocols import Model, Replays
 from flowchain.records import TASKS
 
@@ -19,20 +19,6 @@ def choice_key(settings: Settings) -> dict[str, Any] | None:
     if settings.store is not None and isinstance(settings.store, Replays):
         return None
     return dict(settings.models)
-
-
-def counter_of(spec: Any) -> Callable[[str], int]:
-    """Count by a model's tokenizer, which is read when the first text is counted.
-
-    Raises `ModelError` then, where what is named is no model.
-    """
-
-    def count(text: str) -> int:
-        from flowchain.models.resolve import resolve
-
-        return resolve(spec).count(text)
-
-    return count
 
 
 class Choice:
@@ -47,7 +33,7 @@ class Choice:
         names = [inner.full_name(node) for inner, node in self._scope.walk() if isinstance(node, TaskNode)]
         return frozenset((*TASKS, *names, *(name.rpartition("/")[2] for name in names)))
 
-    def model_of(self, node: TaskNode[Any], name: str, settings: Settings) -> Model:
+    def model_of(self, node: TaskNode[Any] | Split, name: str, settings: Settings) -> Model:
         """Give the model of a node by its full name; in a replay, what stands in for it where it is not there.
 
         Raises:
@@ -65,5 +51,7 @@ class Choice:
         named = [settings.models[key] for key in (name, name.rpartition("/")[2]) if key in settings.models]
         if node.model is not None:
             named.append(node.model)
-        model = resolve(named[0] if named else settings.models.get(node.task))
+        elif isinstance(node, TaskNode):
+            named.append(settings.models.get(node.task))
+        model = resolve(named[0])
         return settings.store.model(model) if isinstance(settings.store, Replays) else model

@@ -19,7 +19,7 @@ class Counting:
         self.window = window_of(model)
         self.counts: dict[str, int] = {}
         self.calls = 0
-        """How many counts were asked for; two, of a request without its text and with it, say that it is read whole."""
+        """How many counts were asked for."""
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -39,9 +39,12 @@ class Counting:
         return tokens
 
 
-def noting(work: Work, counting: Counting, model: Model, store: KeepsCounts) -> Work:
-    """Let a program run, and note its counts if there was more to count than that a text fits."""
+def noting(work: Work, counting: Counting, model: Model, store: KeepsCounts, whole: int = 2) -> Work:
+    """Let a program run, and note its counts if there were more than the ``whole`` that say that a text fits.
+
+    These are two where a text is asked about, of the request without it and with it, and one where it is split.
+    """
     value = yield from work
-    if counting.calls > 2:
+    if counting.calls > whole:
         store.record_counts(fingerprint_of(model), counting.counts)
     return value

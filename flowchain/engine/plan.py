@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from flowchain.engine.binding import fields_call, function_call
-from flowchain.engine.choosing import counter_of
 from flowchain.engine.operands import checked
 from flowchain.excerpt import Excerpt
 from flowchain.graph.build import Scope
@@ -204,7 +203,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
     ways: tuple[int | Constant, ...] = ()
     fused: Callable[..., Any] | None = None
     kind: Kind
-    if isinstance(node, TaskNode):
+    if isinstance(node, TaskNode) or (isinstance(node, Split) and node.model is not None):
         kind = "program"
         call, reads = fields_call(functools.partial(functools.partial, PROGRAMS[type(node)]), _values(node), slots)
     elif isinstance(node, FunctionNode) and node.function.cache:
@@ -229,10 +228,7 @@ def _step(scope: Scope, node: Node[Any], slots: Mapping[Node[Any], int], nodes: 
         ways = _ways(tuple(node.ways), slots)
     else:
         kind = "plain"
-        function = plain_call(node)
-        if isinstance(node, Split) and node.model is not None:
-            function = functools.partial(function, count=counter_of(node.model))
-        call, reads = fields_call(function, _values(node), slots)
+        call, reads = fields_call(plain_call(node), _values(node), slots)
     call = checked(node, name, call, [nodes[slot] for slot in reads])
     own = len(reads)
     reads = (*reads, *(slot for field in bodies for slot in captured[field]))
@@ -327,7 +323,7 @@ def steps_of(plan: Plan, kind: Kind) -> list[Step]:
 
 
 def model_steps(plan: Plan) -> list[Step]:
-    """Give every step that asks a model."""
+    """Give every step that asks a model, or counts as one does."""
     return steps_of(plan, "program")
 
 

@@ -148,8 +148,9 @@ class _Previewing:
                 replies = [self._shown(step, model, request, item) for request in requests]
                 if any(getattr(request, "schema", None) for request in requests):
                     return _unknown(step)  # what comes is checked, and asked for again only where it does not fit
-        except StopIteration:
-            return _unknown(step)
+        except StopIteration as stop:
+            # What asked for nothing, and knows what it read, is known.
+            return _unknown(step) if replies is not None or any(map(_is_unknown, values)) else stop.value
         except FlowchainError:
             if replies is not None or any(map(_is_unknown, values)):
                 return _unknown(step)  # it may fit, once it is there

@@ -43,6 +43,7 @@ from flowchain.events import (
     TextNoted,
     TextPiece,
 )
+from flowchain.nodes.text import Split
 from flowchain.programs.ask import Site, unnoted
 from flowchain.programs.text import separators
 from flowchain.protocols import (
@@ -329,7 +330,9 @@ class Session:
         on_drop = self._tell_dropped if self._observers else unnoted
         site = Site(counting or model, step.name, frame.path, self.seed, names, inputs, on_drop)
         work: Work = step.call(*values)(site)
-        return work if counting is None or self._counts is None else noting(work, counting, model, self._counts)
+        if counting is None or self._counts is None:
+            return work
+        return noting(work, counting, model, self._counts, whole=1 if isinstance(step.node, Split) else 2)
 
     def emit(self, event: Event) -> None:
         """Tell all listeners."""

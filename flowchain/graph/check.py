@@ -12,11 +12,11 @@ from flowchain.graph.samples import sample
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.ref import Node
 from flowchain.nodes.tasks import Answer, Sampled, Summarize, TaskNode
-from flowchain.nodes.text import Input, Join, PromptTemplate
+from flowchain.nodes.text import Input, Join, PromptTemplate, Split
 from flowchain.nodes.types import describe
 from flowchain.protocols import HasPrompts, Model, tasks_of
 
-ModelOf: TypeAlias = Callable[[TaskNode[Any], str], Model]
+ModelOf: TypeAlias = Callable[[TaskNode[Any] | Split, str], Model]
 
 
 class Fit(Protocol):
@@ -74,6 +74,8 @@ def check(
                     warnings.extend(_stops_out_of_reach(node, name, model_of(node, name)))
             if isinstance(node, Answer):
                 warnings.extend(_unfocused_context(inner, node, name))
+        elif isinstance(node, Split) and node.model is not None:
+            problems.extend(_uncounted(node, name, model_of))
         elif node.bodies:
             warnings.extend(_idle_bodies(node, name))
     if is_strict:
@@ -96,6 +98,14 @@ def _unsendable(name: str, field_name: str, value: str | tuple[Any, ...]) -> Ite
                 yield Problem(name, field_name, got, "text with a UTF-8 form", "Repair the text where it is decoded.")
 
 
+def _uncounted(node: Split, name: str, model_of: ModelOf) -> Iterator[Problem]:
+    """Find that a split has no tokenizer to count by."""
+    try:
+        model_of(node, name).count("")
+    except FlowchainError as error:
+        yield _of_model(name, error)
+
+
 def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> Call | Problem:
     try:
         model = model_of(node, name)
@@ -115,12 +125,16 @@ def _call(node: TaskNode[Any], name: str, model_of: ModelOf, fit_of: FitOf) -> C
             model.prompt(asked)
         fit = fit_of(node, model)
     except FlowchainError as error:
-        got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
-        return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
+        return _of_model(name, error)
     if fit.state == "refused":
         return Problem(name, "window", fit.reason, f"a request that fits {model.name!r}", fit.fix)
     note = getattr(model, "note", "")
     return Call(name, node.task, model.name, fit.state, f"{fit.reason}; {note}" if note else fit.reason)
+
+
+def _of_model(name: str, error: FlowchainError) -> Problem:
+    got, wanted = error.got or "a model that can't be used", error.wanted or "a model that is there"
+    return Problem(name, error.field or "model", got, wanted, error.fix or str(error))
 
 
 def _cannot(node: TaskNode[Any], name: str, model: Model, tasks: frozenset[str]) -> Problem:

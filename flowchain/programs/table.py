@@ -6,18 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowchain.nodes.ref import Node
-from flowchain.nodes.tasks import (
-    Answer,
-    Chat,
-    Classify,
-    Embed,
-    Extract,
-    FewShot,
-    Generate,
-    Summarize,
-    TaskNode,
-    Translate,
-)
+from flowchain.nodes.tasks import Answer, Chat, Classify, Embed, Extract, FewShot, Generate, Summarize, Translate
 from flowchain.nodes.text import Join, PromptTemplate, Split
 from flowchain.programs import text
 from flowchain.programs.answer import answer
@@ -27,7 +16,7 @@ from flowchain.programs.once_more import once_more
 from flowchain.programs.summarize import summarize
 from flowchain.programs.translate import translate
 
-PROGRAMS: Mapping[type[TaskNode[Any]], Callable[..., Any]] = {
+PROGRAMS: Mapping[type[Node[Any]], Callable[..., Any]] = {
     Summarize: once_more(summarize),
     Answer: once_more(answer),
     Classify: once_more(classify),
@@ -37,7 +26,9 @@ PROGRAMS: Mapping[type[TaskNode[Any]], Callable[..., Any]] = {
     Translate: once_more(translate),
     Extract: extract,
     Embed: embed,
+    Split: text.split_as_read,
 }
+"""Of a split: where it counts the tokens of a model."""
 
 _PLAIN: Mapping[type[Node[Any]], Callable[..., Any]] = {
     PromptTemplate: text.fill,

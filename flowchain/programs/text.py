@@ -7,6 +7,7 @@ from typing import Any
 
 from flowchain.excerpt import Excerpt, concatenate, cut
 from flowchain.nodes.template import render
+from flowchain.programs.ask import Program, Site
 from flowchain.windows.split import Counter
 from flowchain.windows.split import split as split_spans
 from flowchain.windows.words import count_words
@@ -40,6 +41,14 @@ def split(
             pieces.append(cut(text, at, start))
         at = start + len(separator)
     return pieces
+
+
+def split_as_read(
+    site: Site, *, text: str, separator: str | None, max_tokens: int | None, overlap: int
+) -> Program[list[str]]:
+    """Cut a text into pieces of so many tokens of a model, which is asked for nothing but its counts."""
+    yield from ()
+    return split(text=text, separator=separator, max_tokens=max_tokens, overlap=overlap, count=site.model.count)
 
 
 def separators(text: str, separator: str) -> Excerpt:

@@ -100,6 +100,18 @@ def test_a_long_text_is_shown_in_the_pieces_it_is_sent_in() -> None:
     assert all(preview.tokens + 5 <= 60 for preview in previews)
 
 
+def test_pieces_in_a_models_tokens_are_shown_as_they_are_sent() -> None:
+    model = Quiet()
+    pieces = fc.Split(text=TEXT, max_tokens=20, model=model)
+    chain = fc.Chain(fc.Each(pieces, lambda piece: fc.Summarize(text=piece, max_tokens=5, model=model)))
+    text = " ".join(f"word{number}" for number in range(100))
+    previews = chain.prompts(text=text)
+    chain.run(text=text)
+    assert all(preview.is_exact for preview in previews)
+    assert {request.text for request in model.sent} == {preview.text for preview in previews}
+    assert len(previews) > 3
+
+
 def test_what_is_not_known_runs_no_function_and_shows_every_way() -> None:
     model = Quiet()
     written = fc.Generate(prompt=TEXT, max_tokens=5, model=model)

@@ -49,8 +49,10 @@ def test_pieces_are_counted_by_the_model_that_is_named(text: str, most: int) -> 
 
 
 def test_what_is_no_model_counts_nothing() -> None:
-    with pytest.raises(fc.NodeError, match="is not a model"):
-        fc.Chain(fc.Split(text=TEXT, max_tokens=3, model=object())).run(text="a")
+    chain = fc.Chain(fc.Split(text=TEXT, max_tokens=3, model=object(), name="pieces"))
+    for check in (chain.check, lambda: chain.run(text="a")):
+        with pytest.raises(fc.ChainError, match=r"pieces\.model.*a model; what it lacks"):
+            check()
     with pytest.raises(fc.ChainError, match=r"model.*none with a separator"):
         fc.Split(text=TEXT, separator=";", model="extractive")
 

@@ -71,6 +71,42 @@ def test_a_run_is_replayed_without_the_model(tmp_path: Path, lose: Any, kind: st
         assert all(exchange.prompt for exchange in replayed.requests)
 
 
+SPLITS = {
+    "whole": lambda model: fc.Split(text=TEXT, max_tokens=1_000, model=model),
+    "in two": lambda model: fc.Split(text=TEXT, max_tokens=200, model=model),
+    "in many": lambda model: fc.Split(text=TEXT, max_tokens=20, overlap=5, model=model),
+    "in a map": lambda model: fc.Each(
+        fc.Split(text=TEXT, max_tokens=50, model=model), lambda part: fc.Split(text=part, max_tokens=9, model=model)
+    ),
+    "translated without a window": lambda model: fc.Translate(
+        text=TEXT, source="en", target="de", max_tokens=40, model=model
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_a_text_is_split_alike_without_the_tokenizer(tmp_path: Path, lose: Any, kind: str) -> None:
+    with fc.Store(tmp_path / "replies.flow") as store:
+        value = fc.Chain(SPLITS[kind](Lost("lost"))).run(text=LONG, store=store)
+        assert fc.Chain(SPLITS[kind](Lost("lost"))).run(text=LONG) == value
+        lose()
+        again = fc.Chain(SPLITS[kind](Lost("lost")))
+        assert again.run(text=LONG, store=store.replay()) == value
+        assert again.trace(text=LONG, store=store.replay()).value == value
+
+
+@pytest.mark.parametrize("count", range(2, 30))
+def test_a_split_is_noted_however_few_counts_it_took(tmp_path: Path, lose: Any, count: int) -> None:
+    """Two are enough, where each piece is right at the first guess."""
+    text = " ".join(["ab."] * count)
+    with fc.Store(tmp_path / "replies.flow") as store:
+        split = fc.Split(text=TEXT, max_tokens=(count + 1) // 2, model=Lost("lost"))
+        value = fc.Chain(split).run(text=text, store=store)
+        assert len(value) > 1
+        lose()
+        assert fc.Chain(split).run(text=text, store=store.replay()) == value
+
+
 def test_a_miss_without_the_model_says_what_differs(tmp_path: Path, lose: Any) -> None:
     with fc.Store(tmp_path / "replies.flow") as store:
         chain = fc.Chain(fc.Summarize(text=TEXT, max_tokens=20, model=Lost("lost")))
