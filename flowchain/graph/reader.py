@@ -15,7 +15,7 @@ from flowchain.graph import retry_rules
 from flowchain.graph.build import Scope, build
 from flowchain.graph.document import FORMAT, KINDS, TYPE_FIELDS
 from flowchain.graph.numbering import numbered
-from flowchain.graph.strict_json import parse
+from flowchain.graph.strict_json import parse, place_of
 from flowchain.graph.type_names import TYPES, read_type
 from flowchain.nodes import control
 from flowchain.nodes.bodies import type_of
@@ -68,9 +68,24 @@ def load(
         raise ChainError.of([Problem("from_json", "most_bytes", shown(most_bytes), "a whole number ≥ 1", fix)])
     reader = _Reader(nodes, types, allow)
     try:
-        return _load(parse(document, most_bytes), reader)
+        chain = parse(document, most_bytes)
+        try:
+            return _load(chain, reader)
+        except ChainFileError as error:
+            raise _with_line(document, error) from error.__cause__
     except RecursionError:
         raise ChainFileError("nested deeper than this interpreter's recursion limit allows") from None
+
+
+def _with_line(document: str | bytes, error: ChainFileError) -> ChainFileError:
+    """Tell the line, too, in a file of several: what ``to_json`` writes has one."""
+    text = document if isinstance(document, str) else document.decode("utf-8")
+    text, position = text.removeprefix("\ufeff"), error.position
+    if position is None or position.startswith("line ") or "\n" not in text.strip():
+        return error
+    message = str(error).removesuffix(f" (at {position})")
+    told = {name: getattr(error, name) for name in ("node", "field", "got", "wanted", "fix")}
+    return ChainFileError(message, position=f"{position}, {place_of(text, position)}", **told)
 
 
 def _load(chain: Any, reader: _Reader) -> tuple[Scope, str]:

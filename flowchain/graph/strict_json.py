@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from flowchain.errors import ChainFileError, shown
@@ -14,6 +15,9 @@ MOST_DIGITS = 300  # Python itself refuses to read more than 4,300; nobody count
 
 # Possessive, and a string may lack its end: no input makes the scan start over, so it is linear.
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
+_BLANK = re.compile(r"[ \t\n\r]*")
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_DECODER = json.JSONDecoder()
 _BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
@@ -62,6 +66,50 @@ def parse(document: Any, most_bytes: int) -> Any:
 def _place(document: str, at: int) -> str:
     line = document.count("\n", 0, at) + 1
     return f"line {line}, column {at - document.rfind(chr(10), 0, at)}"
+
+
+def place_of(document: str, path: str) -> str:
+    """Say where a value stands in a document that `parse` has read.
+
+    Args:
+        document: the text.
+        path: as in ``nodes[2].fields.text``; it is followed as far as it goes, through the tags of values as well.
+
+    >>> place_of('{"nodes": [\\n  {"kind": "join"},\\n  {"kind": "joint"}]}', "nodes[1].kind")
+    'line 3, column 12'
+    """
+    at = _skip(document, 0)
+    for name, number in _STEP.findall(path):
+        if number and document[at] == "{":  # a list of the user's own stands behind a tag
+            at = next((value for _, value in _children(document, at)), at)
+        wanted = int(number) if number else name
+        found = next((value for key, value in _children(document, at) if key == wanted), None)
+        if found is None:
+            break
+        at = found
+    return _place(document, at)
+
+
+def _children(document: str, at: int) -> Iterator[tuple[str | int, int]]:
+    """Give the keys or numbers of what stands in an object or list, and where each value begins."""
+    opening = document[at]
+    at = _skip(document, at + 1)
+    number = 0
+    while opening in "[{" and document[at] not in "]}":
+        key: str | int = number
+        if opening == "{":
+            key, at = _DECODER.raw_decode(document, at)
+            at = _skip(document, _skip(document, at) + 1)
+        yield key, at
+        at = _skip(document, _DECODER.raw_decode(document, at)[1])
+        at = _skip(document, at + 1) if document[at] == "," else at
+        number += 1
+
+
+def _skip(document: str, at: int) -> int:
+    found = _BLANK.match(document, at)
+    assert found is not None  # it matches nothing, too
+    return found.end()
 
 
 def _check_depth(document: str) -> None:

@@ -108,7 +108,8 @@ def test_pieces_in_a_models_tokens_are_shown_as_they_are_sent() -> None:
     previews = chain.prompts(text=text)
     chain.run(text=text)
     assert all(preview.is_exact for preview in previews)
-    assert {request.text for request in model.sent} == {preview.text for preview in previews}
+    sent: list[Any] = model.sent
+    assert {request.text for request in sent} == {preview.text for preview in previews}
     assert len(previews) > 3
 
 

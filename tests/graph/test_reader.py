@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.graph.strict_json import place_of
 from tests.graph.hostile_files import GOOD, HOSTILE, LARGE, of, qa, text_input
 
 MOST_MEMORY = 64 * 2**20
@@ -242,3 +244,51 @@ def test_what_is_allowed_and_named_in_code_is_named_rightly() -> None:
     ):
         with pytest.raises(fc.ChainError, match=message):
             fc.Chain.from_json(GOOD, **wrong)  # type: ignore[arg-type]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc_", min_size=1), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def paths(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every part of a value, with its path as errors write it."""
+    yield path, value
+    if isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from paths(part, f"{path}[{number}]")
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from paths(part, f"{path}.{key}" if path else key)
+
+
+@given(JSON, st.sampled_from([None, 0, 2]), st.sampled_from(["", "\n\n "]))
+def test_a_path_is_found_on_its_line(value: Any, indent: int | None, before: str) -> None:
+    document = before + json.dumps(value, indent=indent)
+    for path, part in paths(value):
+        line, column = (int(word.split()[1]) for word in place_of(document, path).split(", "))
+        rest = document.split("\n", line - 1)[line - 1][column - 1 :]
+        assert json.JSONDecoder().raw_decode(rest)[0] == part
+
+
+def test_a_written_file_is_refused_with_path_and_line() -> None:
+    document = json.dumps(json.loads(GOOD), indent=1).replace('"max_tokens": 200', '"max_tokens": 0')
+    line = [number for number, text in enumerate(document.split("\n"), 1) if text == "  {"][3]
+    for text in (document, "\ufeff" + document.replace("\n", "\r\n"), document.encode()):
+        with pytest.raises(fc.ChainFileError, match=r"max_tokens.*got: 0") as caught:
+            load(text)
+        assert caught.value.position == f"nodes[3], line {line}, column 3"
+        assert str(caught.value).count("nodes[3]") == 1
+    with pytest.raises(fc.ChainFileError) as caught:
+        load(GOOD.replace('"max_tokens":200', '"max_tokens":0'))
+    assert caught.value.position == "nodes[3]"
+
+
+def test_a_place_within_tagged_values_is_followed() -> None:
+    chain = ("prompt", {"template": "{a}", "values": {"pairs": [["a", "one"], ["a", "two"]]}})
+    document = json.dumps(json.loads(of(chain)), indent=1)
+    line = 1 + document[: document.index('"two"')].count("\n") - 2
+    with pytest.raises(fc.ChainFileError, match=rf"stands twice .*values\[1\], line {line}, column"):
+        load(document)

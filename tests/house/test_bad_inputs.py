@@ -342,7 +342,7 @@ TABLE = """
 """
 
 OPEN = {
-    3: "the line on which a node was built is not told: to note it would cost every node that is built",
+    3: "the line of code that built a node is not told, only a file's: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
     72: "pickled weights are never loaded: there is no way to allow it, in code either",
     96: "with a store, a row's content is kept with its replies, not before the first call",
