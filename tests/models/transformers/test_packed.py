@@ -51,6 +51,42 @@ def test_packed_rows_equal_padded_ones(tiny: Build, family: str, head: str, leng
             assert torch.allclose(one, wanted, atol=1e-5)
 
 
+LAYERS = {
+    "bert": ("num_hidden_layers",),
+    "distilbert": ("n_layers",),
+    "roberta": ("num_hidden_layers",),
+    "bart": ("encoder_layers", "decoder_layers"),
+}
+SHARING = [(family, head) for family, head in BUILDS if head in ("sequence", "token")]
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("family", "head"), SHARING)
+@few
+@given(
+    texts=st.lists(
+        st.tuples(st.integers(0, 40), st.lists(st.integers(0, 3), min_size=1, max_size=4)), min_size=1, max_size=4
+    ),
+    order=st.randoms(),
+)
+def test_rows_that_begin_alike_equal_padded_ones(
+    tiny: Build, family: str, head: str, layers: int, texts: list[Any], order: Any
+) -> None:
+    """Some texts, each before some partners: the first layer is the last one, or the first of three."""
+    model, loaded = loaded_of(tiny, family, head, config=dict.fromkeys(LAYERS[family], layers))
+    frame = frame_of(model.tokenizing(), pair=True)
+    rows = [
+        frame.row([40 + (n * 31 + i * 7) % 200 for i in range(n)], [9, *range(30, 30 + partner), 11])
+        for n, partners in texts
+        for partner in partners
+    ]
+    order.shuffle(rows)
+    assert packed.fits(loaded, rows, say_padded)
+    for one, row in zip(run(loaded, rows), rows, strict=True):
+        for wanted in (say_padded(loaded, [row]), packed.say(loaded, [row])):
+            assert torch.allclose(one, wanted[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["deberta_v2", "t5", "llama"])
 def test_other_builds_are_padded(tiny: Build, family: str) -> None:
     _, loaded = loaded_of(tiny, family, "sequence")

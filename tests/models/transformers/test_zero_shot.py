@@ -35,8 +35,9 @@ class Config:
 @pytest.fixture(scope="session")
 def judges(tiny: Build) -> Any:
     @cache
-    def pair(family: str, labels: tuple[str, ...] = NLI) -> tuple[TransformersModel, Any]:
-        folder = tiny(family, "sequence", labels=labels, window=512)
+    def pair(family: str, layers: int = 2) -> tuple[TransformersModel, Any]:
+        names = ("encoder_layers", "decoder_layers") if family == "bart" else ("num_hidden_layers",)
+        folder = tiny(family, "sequence", labels=NLI, window=512, config=dict.fromkeys(names, layers))
         return TransformersModel(str(folder)), pipeline(
             "zero-shot-classification", model=str(folder), tokenizer=splitting(folder)
         )
@@ -59,13 +60,18 @@ def test_scores_equal_the_pipelines(
         assert dict(reply.scores) == pytest.approx(dict(zip(wanted["labels"], wanted["scores"], strict=True)), abs=1e-5)
 
 
+@pytest.mark.parametrize("family", ["bert", "bart"])
+@pytest.mark.parametrize("layers", [1, 2])
 @few
 @given(
     rows=st.lists(st.tuples(with_specials.filter(bool), label_sets, st.booleans()), min_size=1, max_size=4),
     order=st.randoms(),
 )
-def test_a_request_does_not_depend_on_the_others(judges: Any, rows: list[Any], order: Any) -> None:
-    model, _ = judges("bert")
+def test_a_request_does_not_depend_on_the_others(
+    judges: Any, family: str, layers: int, rows: list[Any], order: Any
+) -> None:
+    """Label sets of their own, of one label or many, each for itself or not; of one layer or two."""
+    model, theirs = judges(family, layers)
     requests = [
         ClassifyRequest(text=text, labels=tuple(labels), multi_label=multi_label) for text, labels, multi_label in rows
     ]
@@ -73,6 +79,8 @@ def test_a_request_does_not_depend_on_the_others(judges: Any, rows: list[Any], o
     order.shuffle(requests)
     for request, reply in zip(requests, model.classify(requests), strict=True):
         assert dict(reply.scores) == pytest.approx(dict(alone[request].scores), abs=1e-5)
+        wanted = theirs(request.text, list(request.labels), multi_label=request.multi_label)
+        assert dict(reply.scores) == pytest.approx(dict(zip(wanted["labels"], wanted["scores"], strict=True)), abs=1e-5)
         if not request.multi_label and len(request.labels) > 1:
             assert sum(score for _, score in reply.scores) == pytest.approx(1.0)
 
