@@ -203,6 +203,7 @@ TABLE = """
     models/transformers/test_checkpoint::test_all_missing_shards_are_named
 72 pickles
     models/transformers/test_checkpoint::test_pickles_are_refused_with_the_way_to_convert
+    models/transformers/test_checkpoint::test_pickles_are_read_where_code_allows_it_and_say_the_same
 73 code of a checkpoint
     models/transformers/test_checkpoint::test_code_that_comes_with_a_checkpoint_is_refused
 74 files cut short
@@ -344,7 +345,6 @@ TABLE = """
 OPEN = {
     3: "the line of code that built a node is not told, only a file's: to note it would cost every node that is built",
     38: "for a server, special tokens are known by the marks of the common families alone",
-    72: "pickled weights are never loaded: there is no way to allow it, in code either",
     96: "with a store, a row's content is kept with its replies, not before the first call",
     104: "plain functions run on the loop itself, not in a thread; in debug mode the one that holds it is named",
     109: "there is one format yet, so none is older",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,10 +35,13 @@ _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _SHARD = "model-*-of-*.safetensors"
 _DESCRIPTION = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm")
+_PICKLE = "pytorch_model.bin"
+_PICKLE_INDEX = "pytorch_model.bin.index.json"
+_PICKLE_SHARD = "pytorch_model-*-of-*.bin"
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 # The format's own bound on the header, so that eight random bytes don't make us allocate terabytes.
 _LARGEST_HEADER = 100_000_000
-_snapshots: dict[tuple[str, str | None, bool, bool], Path] = {}
+_snapshots: dict[tuple[str, str | None, bool, bool, bool], Path] = {}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
@@ -64,8 +67,8 @@ def known_folder(spec: Spec, *, with_weights: bool) -> Path | None:
     return _snapshots.get(_asked(spec, with_weights))
 
 
-def _asked(spec: Spec, with_weights: bool) -> tuple[str, str | None, bool, bool]:
-    return spec.name, spec.revision, spec.local_files_only, with_weights
+def _asked(spec: Spec, with_weights: bool) -> tuple[str, str | None, bool, bool, bool]:
+    return spec.name, spec.revision, spec.local_files_only, with_weights, spec.allow_pickle
 
 
 def _fetch(spec: Spec, with_weights: bool) -> Path:
@@ -79,15 +82,23 @@ def _fetch(spec: Spec, with_weights: bool) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    patterns = [*_DESCRIPTION, *((_SINGLE, _SHARD) if with_weights else ())]
-    try:
-        found = snapshot_download(
-            spec.name,
-            revision=spec.revision,
-            local_files_only=spec.local_files_only,
-            allow_patterns=patterns,
-            ignore_patterns=["*/*"],
+    def fetched(*weights: str) -> Path:
+        return Path(
+            snapshot_download(
+                spec.name,
+                revision=spec.revision,
+                local_files_only=spec.local_files_only,
+                allow_patterns=[*_DESCRIPTION, *weights],
+                ignore_patterns=["*/*"],
+            )
         )
+
+    try:
+        if not with_weights:
+            return fetched()
+        found = fetched(_SINGLE, _SHARD)
+        is_safe = (found / _SINGLE).is_file() or (found / _INDEX).is_file()
+        return found if is_safe or not spec.allow_pickle else fetched(_PICKLE, _PICKLE_SHARD)
     except Exception as exc:  # the hub client's errors have no common root: OSError, ValueError, httpx's own
         where = "the local cache" if spec.local_files_only else "the hub or the local cache"
         raise ModelError(
@@ -98,7 +109,6 @@ def _fetch(spec: Spec, with_weights: bool) -> Path:
             fix="Check the name, the revision and the access rights; offline, download it first "
             f"(hf download {spec.name}) or pass a folder.",
         ) from exc
-    return Path(found)
 
 
 def stamp_of(folder: Path) -> Stamp:
@@ -150,36 +160,57 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files that a checkpoint is made of, each verified to be as long as its header says.
+def weight_files(folder: Path, *, allow_pickle: bool = False) -> list[Path]:
+    """List the files that a checkpoint's weights are made of: safetensors, each as long as its header says.
+
+    Args:
+        folder: of the checkpoint.
+        allow_pickle: give pickles where there are no safetensors; what they hold is seen when they are read.
 
     Raises `ModelError` for missing shards (all of them named), for weights that are there as pickles only, and for
     files that are cut short or have a broken header.
     """
-    if (folder / _SINGLE).is_file():
-        files = [folder / _SINGLE]
-    elif (folder / _INDEX).is_file():
-        index = read_json(folder / _INDEX)
-        weight_map = index.get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise ModelError(f"{folder / _INDEX} has no 'weight_map'.", got=_INDEX, wanted="weight_map: name → shard")
-        names = sorted({str(name) for name in weight_map.values()})
-        # A shard is a file of this folder: an index may not point elsewhere.
-        missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-        if missing:
-            raise ModelError(
-                f"Model folder {folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}.",
-                field="model",
-                got=f"{len(names) - len(missing)} of {len(names)} files",
-                wanted=", ".join(missing),
-                fix="The download was cut short: download the model again.",
-            )
-        files = [folder / name for name in names]
-    else:
-        raise _no_safetensors(folder)
+    files = _named(folder, _SINGLE, _INDEX)
     for path in files:
         _check_length(path)
+    if not files and allow_pickle:
+        files = _named(folder, _PICKLE, _PICKLE_INDEX)
+    if not files:
+        raise _no_safetensors(folder)
     return files
+
+
+def are_pickles(files: Sequence[Path]) -> bool:
+    """Are a checkpoint's weights pickles?"""
+    return any(path.suffix == ".bin" for path in files)
+
+
+def _named(folder: Path, single: str, index_name: str) -> list[Path]:
+    """List the one file, or those that an index names; none where there is neither."""
+    if (folder / single).is_file():
+        return [folder / single]
+    if not (folder / index_name).is_file():
+        return []
+    index = read_json(folder / index_name)
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        got = f"{folder / index_name} has no 'weight_map'."
+        raise ModelError(got, got=index_name, wanted="weight_map: name → shard")
+    names = sorted({str(name) for name in weight_map.values()})
+    # A shard is a file of this folder, of the kind that its index is of: an index may not point elsewhere.
+    kind = Path(single).suffix
+    missing = [
+        name for name in names if Path(name).name != name or Path(name).suffix != kind or not (folder / name).is_file()
+    ]
+    if missing:
+        raise ModelError(
+            f"Model folder {folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}.",
+            field="model",
+            got=f"{len(names) - len(missing)} of {len(names)} files",
+            wanted=", ".join(missing),
+            fix="The download was cut short: download the model again.",
+        )
+    return [folder / name for name in names]
 
 
 def _no_safetensors(folder: Path) -> ModelError:
@@ -200,7 +231,8 @@ def _no_safetensors(folder: Path) -> ModelError:
             got=", ".join(pickles),
             wanted=_SINGLE,
             fix="If you trust the source, convert once: AutoModel….from_pretrained(folder, use_safetensors=False)"
-            ".save_pretrained(folder) with the Auto class of the task; or take a revision that has safetensors.",
+            ".save_pretrained(folder) with the Auto class of the task; or take a revision that has safetensors, or "
+            "read them as they are: TransformersModel(…, allow_pickle=True).",
         )
     return ModelError(
         f"Model folder {folder} has no weights: neither {_SINGLE} nor {_INDEX}.",

@@ -1,6 +1,7 @@
 """How do config, tokenizer and weights come into memory? Closed by default, and once a process.
 
-    safetensors only · no code from checkpoints · no head left at random · dtype stated, never the checkpoint's whim
+    safetensors, or pickles where allowed · no code from checkpoints · no head left at random
+    dtype stated, never the checkpoint's whim
 
 Imports torch and transformers at its top, and is itself imported when a model is first needed.
 """
@@ -35,6 +36,7 @@ from flowchain.errors import ModelError, shown
 from flowchain.models.transformers.abilities import Head, head_of
 from flowchain.models.transformers.checkpoint import (
     Stamp,
+    are_pickles,
     folder_of,
     known_folder,
     read_config,
@@ -88,6 +90,8 @@ class Loaded:
     """What fills short rows: the checkpoint's own pad id, else an end id. It is always masked."""
     pid: int
     """The process that loaded it."""
+    is_pickled: bool = False
+    """Were its weights read from pickles, which only those may use who allow it?"""
     overhead: int | None = None
     """One forward's fixed cost in tokens, once `encoder.overhead_of` has measured it."""
 
@@ -159,11 +163,11 @@ def load_weights(spec: Spec) -> Loaded:
     stamp = stamp_of(folder)
     with _gate(key):
         held = _loaded.get(key)
-        if held is not None and held[0] == stamp:
+        if held is not None and held[0] == stamp and (spec.allow_pickle or not held[1].is_pickled):
             check_process(held[1])
             return held[1]
         config = read_config(folder)
-        weight_files(folder)
+        files = weight_files(folder, allow_pickle=spec.allow_pickle)
         tokenizing = load_tokenizer(spec)
         module = _load_module(spec, folder, config, dtype).to(device)
         made = Loaded(
@@ -177,6 +181,7 @@ def load_weights(spec: Spec) -> Loaded:
             name=spec.name,
             pad_id=pad_id_of(module.config, tokenizing.tokenizer),
             pid=os.getpid(),
+            is_pickled=are_pickles(files),
         )
         # A folder that was written anew replaces what was loaded from it before.
         _loaded[key] = (stamp, made)
@@ -278,15 +283,18 @@ def _load_module(spec: Spec, folder: Path, config: dict[str, Any], dtype: torch.
 def read_weights(spec: Spec, folder: Path, auto: Any, **settings: Any) -> tuple[Any, dict[str, Any]]:
     """Read a checkpoint's weights under a head, closed as all loading is; give what was missing, too.
 
+    Pickles, where they are allowed, go through torch's unpickler of tensors alone, which runs no code of theirs.
     Raises `ModelError`; running out of memory is left to the caller as torch raises it.
     """
+    is_pickled = are_pickles(weight_files(folder, allow_pickle=spec.allow_pickle))
     try:
         with quietly():
             module, info = auto.from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
-                use_safetensors=True,
+                use_safetensors=not is_pickled,
+                weights_only=True,
                 output_loading_info=True,
                 **settings,
             )

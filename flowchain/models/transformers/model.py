@@ -31,6 +31,8 @@ from flowchain.records import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flowchain.models.transformers.loading import Loaded, Tokenizing
 
 
@@ -39,7 +41,7 @@ class TransformersModel:
 
     Making one reads nothing. Config and tokenizer are read on the first check (milliseconds), weights on the first
     request; equal settings share one set of weights in a process, and a pickled model travels as its settings. Only
-    safetensors are loaded, and code that comes with a checkpoint never runs.
+    safetensors are loaded, unless pickles are allowed, and code that comes with a checkpoint never runs.
 
     >>> model = TransformersModel("facebook/bart-large-mnli", dtype="float32")
     >>> model
@@ -61,15 +63,17 @@ class TransformersModel:
         dtype: str | None = None,
         window: int | None = None,
         local_files_only: bool = False,
+        allow_pickle: bool = False,
     ) -> None:
         """Say which model is meant.
 
         ``revision``: commit, branch or tag of the hub. ``device``: ``"cpu"``, ``"cuda"``, ``"mps"``; default: the
         accelerator that is there. ``dtype``: ``"float32"``, ``"bfloat16"`` or ``"float16"``; default: float32 on a
         CPU, 16 bits on an accelerator. ``window``: longest input in tokens where the checkpoint doesn't say or a
-        smaller one is wished. ``local_files_only``: never ask the hub.
+        smaller one is wished. ``local_files_only``: never ask the hub. ``allow_pickle``: where there are no
+        safetensors, read the weights from pickles, through torch's unpickler of tensors alone.
         """
-        self._spec = Spec(str(name_or_path), revision, device, dtype, local_files_only)
+        self._spec = Spec(str(name_or_path), revision, device, dtype, local_files_only, allow_pickle)
         self._window = window
         self._known: dict[str, Any] = {}
 
@@ -89,13 +93,13 @@ class TransformersModel:
         self._notice_changes()
         if "fingerprint" not in self._known:
             loading = self._loading()
-            from flowchain.models.transformers.checkpoint import folder_of, weight_files
+            from flowchain.models.transformers.checkpoint import folder_of
             from flowchain.models.transformers.fingerprint import fingerprint
 
             folder = folder_of(self._spec, with_weights=True)
             dtype = loading.dtype_of(self._spec, loading.device_of(self._spec))
             settings = {"dtype": str(dtype), "window": str(self._window)}
-            self._known["fingerprint"] = fingerprint(folder, weight_files(folder), settings)
+            self._known["fingerprint"] = fingerprint(folder, self._files(folder), settings)
         return str(self._known["fingerprint"])
 
     @property
@@ -107,11 +111,11 @@ class TransformersModel:
         self._notice_changes()
         if "tasks" not in self._known:
             from flowchain.models.transformers.abilities import has_chat_template, tasks_for
-            from flowchain.models.transformers.checkpoint import folder_of, known_folder, read_config, weight_files
+            from flowchain.models.transformers.checkpoint import folder_of, known_folder, read_config
 
             folder = folder_of(self._spec, with_weights=False)
             if (complete := known_folder(self._spec, with_weights=True)) is not None:
-                weight_files(complete)  # by their headers: of the hub, weights come with the first request
+                self._files(complete)  # by their headers: of the hub, weights come with the first request
             tasks = tasks_for(read_config(folder), has_chat_template=has_chat_template(folder))
             self._known["tasks"] = tasks
         known: frozenset[Task] = self._known["tasks"]
@@ -270,6 +274,7 @@ class TransformersModel:
             "dtype": spec.dtype,
             "window": self._window,
             "local_files_only": spec.local_files_only or None,
+            "allow_pickle": spec.allow_pickle or None,
         }
         rest = "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
         try:
@@ -281,6 +286,11 @@ class TransformersModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._spec, self._window)
+
+    def _files(self, folder: Path) -> list[Path]:
+        from flowchain.models.transformers.checkpoint import weight_files
+
+        return weight_files(folder, allow_pickle=self._spec.allow_pickle)
 
     def _notice_changes(self) -> None:
         """Forget what was read of a folder that has been written anew since."""
@@ -316,4 +326,5 @@ def _rebuild(spec: Spec, window: int | None) -> TransformersModel:
         dtype=spec.dtype,
         window=window,
         local_files_only=spec.local_files_only,
+        allow_pickle=spec.allow_pickle,
     )

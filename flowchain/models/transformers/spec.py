@@ -23,6 +23,8 @@ class Spec:
     """``float32``, ``bfloat16``, ``float16``; None: float32 on a CPU, else what the accelerator is fast at."""
     local_files_only: bool = False
     """Never ask the hub: use what its cache holds."""
+    allow_pickle: bool = False
+    """Read weights that exist as pickles only, through torch's unpickler for tensors alone."""
 
     def __post_init__(self) -> None:
         for field in ("revision", "device", "dtype"):

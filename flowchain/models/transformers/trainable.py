@@ -26,7 +26,7 @@ def load_trainable(spec: Spec, auto: Any, *, seed: int, **config: Any) -> Any:
     """
     folder = folder_of(spec, with_weights=True)
     read_config(folder)
-    weight_files(folder)
+    weight_files(folder, allow_pickle=spec.allow_pickle)
     # The caller's own random numbers go on as if nothing had been drawn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from flowchain.errors import ModelError
 from flowchain.models.transformers import TransformersModel
 from flowchain.models.transformers.checkpoint import folder_of, read_config, weight_files
 from flowchain.models.transformers.spec import Spec
+from flowchain.records import ClassifyRequest
 from tests.models.transformers.texts import few
 from tests.tiny_models import Build
 
@@ -35,6 +38,35 @@ def sharded(tiny: Build, tmp_path: Path) -> Path:
     (target / "model.safetensors").unlink()
     AutoModelForSequenceClassification.from_pretrained(source).save_pretrained(target, max_shard_size="60KB")
     return target
+
+
+ASKED = ClassifyRequest(text="It ran.", labels=())
+
+
+class Evil:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def pickled(folder: Path, shard_bytes: int | None) -> None:
+    """Write a checkpoint's weights as older tools did."""
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    if shard_bytes is None:
+        torch.save(weights, folder / "pytorch_model.bin")
+        return
+    names = {name: f"pytorch_model-0000{1 + number % 2}-of-00002.bin" for number, name in enumerate(sorted(weights))}
+    for file in set(names.values()):
+        torch.save({name: weights[name] for name in names if names[name] == file}, folder / file)
+    index = {"metadata": {"total_size": 1}, "weight_map": names}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -115,6 +147,42 @@ def test_pickles_are_refused_with_the_way_to_convert(folder: Path) -> None:
     error = refused(folder, "pickles")
     assert error.fix is not None
     assert "save_pretrained" in error.fix
+
+
+@pytest.mark.parametrize("size", [None, 60_000], ids=["one file", "shards"])
+def test_pickles_are_read_where_code_allows_it_and_say_the_same(tiny: Build, tmp_path: Path, size: int | None) -> None:
+    source = tiny("bert", "sequence", labels=("a", "b"))
+    target = Path(shutil.copytree(source, tmp_path / "pickled"))
+    pickled(target, size)
+    (expected,) = TransformersModel(str(source)).classify([ASKED])
+    model = TransformersModel(str(target), allow_pickle=True)
+    assert "allow_pickle=True" in repr(model)
+    assert model.fingerprint != TransformersModel(str(source)).fingerprint
+    assert model.classify([ASKED]) == [expected]
+    assert pickle.loads(pickle.dumps(model)).offline().classify([ASKED]) == [expected]
+    # In memory by now, but only for who allows it.
+    with pytest.raises(ModelError, match="as pickles only"):
+        TransformersModel(str(target)).loaded("classify")
+    with pytest.raises(fc.ChainError, match=r"as pickles only|allow_pickle=True"):
+        fc.Chain(fc.Classify(text="a", model=str(target))).check()
+    files = weight_files(target, allow_pickle=True)
+    files[-1].unlink()
+    with pytest.raises(ModelError, match=files[-1].name if size else "no weights"):
+        TransformersModel(str(target), allow_pickle=True).loaded("classify")
+
+
+def test_code_in_pickles_does_not_run_where_they_are_allowed(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"bert.pooler.dense.bias": Evil(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="can't be loaded"):
+        TransformersModel(str(folder), allow_pickle=True).loaded("classify")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_safetensors_are_taken_before_pickles(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"no pickle at all")
+    assert TransformersModel(str(folder), allow_pickle=True).classify([ASKED])
+    assert weight_files(folder, allow_pickle=True) == [folder / "model.safetensors"]
 
 
 def test_no_weights_at_all(folder: Path) -> None:
