@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from flowchain.engine.batching import Outcome
@@ -114,7 +114,7 @@ def calling(model: Model, batch: Sequence[Job], run: Run = asyncio.run) -> Call:
             found = _left_behind(method, requests, limit_s, model)
         if inspect.isawaitable(found):
             found = run(_awaited(found, watch, model))
-        return list(found)
+        return list(found) if isinstance(found, Iterator) else found
 
     return call
 

@@ -67,6 +67,7 @@ class _Inbox:
             post = _posts[loop] = _Post(loop)
         self._post = post
         self._found: deque[Done | Piece | tuple[Task, Any, Exception | None]] = deque()
+        self._ending: BaseException | None = None
         self._event = asyncio.Event()
 
     def put(self, found: Done | Piece) -> None:
@@ -78,14 +79,20 @@ class _Inbox:
         self._found.append((task, value, error))
         self._event.set()
 
+    def end(self, error: BaseException) -> None:
+        """End the run with what a function raised to end all: the task that awaited it is itself awaited by nobody."""
+        self._ending = error
+        self._event.set()
+
     async def wait(self, timeout_s: float | None) -> None:
-        if self._found:
-            return
-        self._event.clear()
-        try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
-        except TimeoutError:
-            pass  # a request is due again; the schedule knows
+        if not self._found and self._ending is None:
+            self._event.clear()
+            try:
+                await asyncio.wait_for(self._event.wait(), timeout_s)
+            except TimeoutError:
+                pass  # a request is due again; the schedule knows
+        if self._ending is not None:
+            raise self._ending
 
     def take(self) -> Iterator[Done | Piece | tuple[Task, Any, Exception | None]]:
         while self._found:
@@ -169,6 +176,10 @@ async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
         inbox.put_awaited(task, None, failure)
     except CAUGHT as error:
         inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
+    except (KeyboardInterrupt, SystemExit):
+        raise  # asyncio itself ends the loop with these
+    except BaseException as error:
+        inbox.end(error)
     else:
         inbox.put_awaited(task, value, None)
 

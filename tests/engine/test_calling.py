@@ -106,3 +106,30 @@ def test_an_error_of_a_call_with_a_limit_is_its_own() -> None:
     model = FakeModel(fails=lambda request: KeyError("k"))
     with pytest.raises(fc.NodeError, match="KeyError"):
         fc.Chain(fc.Generate(prompt=TEXT, model=model)).run(text="a", request_timeout=60.0)
+
+
+@pytest.mark.parametrize(
+    ("give", "told"),
+    [
+        (lambda requests: None, r"the model gave None \(NoneType\)"),
+        (lambda requests: dict.fromkeys(requests, "a"), r"the model gave \{.*\(dict\)"),
+        (lambda requests: "a", r"the model gave 'a' \(str\)"),
+        (lambda requests: iter([]), "the model gave 0 replies to 1 requests"),
+    ],
+)
+def test_a_model_that_gives_no_list_is_told_what_it_gave(give: Any, told: str) -> None:
+    class Careless(FakeModel):
+        def generate(self, requests: Any) -> Any:  # type: ignore[override]
+            return give(requests)
+
+    with pytest.raises(fc.NodeError, match=f"{told}.* Return a list with one reply for each request"):
+        fc.Chain(fc.Generate(prompt=TEXT, model=Careless())).run(text="a")
+
+
+def test_replies_may_be_yielded() -> None:
+    class Yielding(FakeModel):
+        def generate(self, requests: Any) -> Any:  # type: ignore[override]
+            yield from replies(requests)
+
+    chain = fc.Chain(fc.Generate(prompt=TEXT, model=Yielding()))
+    assert chain.batch([{"text": "a"}, {"text": "b"}]) == ["a", "b"]

@@ -58,6 +58,38 @@ def test_whatever_an_awaited_function_raises_is_its_nodes_failure(how: str) -> N
     assert all(isinstance(value, fc.Failure) for value in chain.batch(rows, on_error="keep"))
 
 
+class Enough(BaseException):
+    pass
+
+
+@fc.node
+async def stopping(text: str) -> str:
+    await asyncio.sleep(0)
+    raise Enough
+
+
+@pytest.mark.parametrize("how", ["run", "batch", "stream", "arun", "abatch", "astream"])
+def test_what_is_raised_to_end_all_ends_the_run_and_is_not_waited_for(how: str) -> None:
+    """With a time limit, as with a store or a listener, functions are awaited in tasks of their own."""
+    chain, row = fc.Chain(stopping(text=TEXT)), {"text": "a"}
+
+    async def listed(values: Any) -> list[Any]:
+        return [value async for value in values]
+
+    ways: dict[str, Any] = {
+        "run": lambda: chain.run(**row, timeout=60),
+        "batch": lambda: chain.batch([row, row], timeout=60, on_error="keep"),
+        "stream": lambda: list(chain.stream(**row, timeout=60)),
+        "arun": lambda: asyncio.run(chain.arun(**row, timeout=60)),
+        "abatch": lambda: asyncio.run(listed(chain.abatch([row, row], timeout=60, on_error="keep"))),
+        "astream": lambda: asyncio.run(listed(chain.astream(**row, timeout=60))),
+    }
+    before = set(threading.enumerate())
+    with pytest.raises(Enough):
+        ways[how]()
+    assert set(threading.enumerate()) == before
+
+
 def test_a_coroutine_that_is_no_longer_wanted_does_not_complain() -> None:
     """The row fails beside it, before it was begun: closed, not forgotten (a warning is an error here)."""
     chain = fc.Chain(fc.Join(texts=[later(text=TEXT), fragile(text=TEXT)]))
