@@ -228,13 +228,14 @@ def _mapped(step: Step, body: AwaitingLoop) -> Callable[..., Awaitable[list[Any]
                 except Exception as error:
                     raise at_item(error, index)  # noqa: B904 — the same error, told of its item
 
-        workers = {asyncio.create_task(work()) for _ in range(min(len(items), WIDEST_MAP))}
+        workers = [asyncio.create_task(work()) for _ in range(min(len(items), WIDEST_MAP))]
         try:
             if workers:
                 await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            for worker in workers:
-                if worker.done() and worker.exception() is not None:
-                    raise worker.exception()  # type: ignore[misc]
+            # All are looked at: several may end in one turn, and what nobody asks for is told when it is forgotten.
+            errors = [error for worker in workers if worker.done() and (error := worker.exception()) is not None]
+            if errors:
+                raise errors[0]
         finally:
             await leave(workers)
         return values

@@ -78,7 +78,7 @@ def function_call(
     node: FunctionNode[Any], slots: Mapping[Node[Any], int]
 ) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """Bind a user's function; where every argument is one reference, it is called as it stands."""
-    function, arguments = node.function.function, node.arguments
+    function, arguments = node.function.entry, node.arguments
     if node.function.mode == "generator":
         generator = function
         function = functools.partial(_listed, generator)

@@ -30,8 +30,8 @@ class Holding:
                 self._waiting.discard(key)
             elif event.seconds > LONGEST_S:
                 warnings.warn(
-                    f"node {event.node!r} held the event loop for {event.seconds:.2f} s. Make its function async, and "
-                    "let what blocks run in a thread: await asyncio.to_thread(…).",
+                    f"node {event.node!r} held the event loop for {event.seconds:.2f} s. Let its function run in a "
+                    "thread, @fc.node(in_thread=True), or make it async.",
                     RuntimeWarning,
                     stacklevel=2,
                 )

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, PydanticUndefinedAnnotation, PydanticUserError,
 from pydantic_core import CoreConfig, SchemaValidator
 
 from flowchain.errors import MOST_TOLD, ChainError, Problem, nearest, shown
+from flowchain.nodes import threads
 from flowchain.nodes.names import name_problem
 from flowchain.nodes.problems import candidates
 from flowchain.nodes.ref import Edge, Node, Ref, brief
@@ -40,7 +41,13 @@ class NodeFunction(Generic[T]):
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, name: str | None, cache: bool = False, version: str | int = 1
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        cache: bool = False,
+        version: str | int = 1,
+        in_thread: bool = False,
     ) -> None:
         if name is not None and (finding := name_problem(name)):
             raise ChainError.of([Problem("@fc.node", "name", shown(name), "a name", finding)])
@@ -49,7 +56,16 @@ class NodeFunction(Generic[T]):
         self.cache = cache
         """Is a call looked up in the run's store before it is made?"""
         self.version = str(version)
-        self.mode: Mode = _mode(function)
+        own = _mode(function)
+        if in_thread and own == "async":
+            fix = "It is awaited where it runs; leave in_thread out, or make it a plain function."
+            raise ChainError.of([Problem("@fc.node", "in_thread", "an async function", "a plain one", fix)])
+        self.mode: Mode = "async" if in_thread else own
+        """How a run calls ``entry``; what is called in a thread is awaited."""
+        self.entry: Callable[..., Any] = function
+        """What a run calls: the function, or what has a thread call it."""
+        if in_thread:
+            self.entry = threads.in_thread(_listing(function) if own == "generator" else function)
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         self.__module__ = function.__module__
@@ -58,11 +74,11 @@ class NodeFunction(Generic[T]):
     @functools.cached_property
     def signature(self) -> _Signature:
         """Parameters and their types; read late, since annotations may name what is defined further down."""
-        return _Signature(self.name, self.function, self.mode)
+        return _Signature(self.name, self.function, _mode(self.function))
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function: the value, the list of what a generator yields, or an async function's awaitable."""
-        value = self.function(**arguments)
+        value = self.entry(**arguments)
         return list(value) if self.mode == "generator" else value
 
     def __call__(self, *positional: Never, **arguments: Any) -> FunctionNode[T]:
@@ -181,6 +197,10 @@ _CONTAINERS = ("list", "set", "frozenset", "tuple", "dict")
 _cached_validator = functools.lru_cache(maxsize=4096)(_make_validator)
 
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def _listing(generator: Callable[..., Iterator[Any]]) -> Callable[..., list[Any]]:
+    return lambda *arguments, **named: list(generator(*arguments, **named))
 
 
 def _mode(function: Callable[..., Any]) -> Mode:
@@ -302,7 +322,9 @@ def node(function: Callable[P, Iterator[T]], /) -> NodeFunction[list[T]]: ...
 @overload
 def node(function: Callable[P, T], /) -> NodeFunction[T]: ...
 @overload
-def node(*, name: str | None = ..., cache: bool = ..., version: str | int = ...) -> _Decorator: ...
+def node(
+    *, name: str | None = ..., cache: bool = ..., version: str | int = ..., in_thread: bool = ...
+) -> _Decorator: ...
 def node(
     function: Callable[..., Any] | None = None,
     /,
@@ -310,6 +332,7 @@ def node(
     name: str | None = None,
     cache: bool = False,
     version: str | int = 1,
+    in_thread: bool = False,
 ) -> Any:
     """Turn a function into a kind of node; its annotations are the node's types.
 
@@ -319,9 +342,12 @@ def node(
         cache: in a run with a store, look each call up before it is made: by the function's source, its closure
             values, the plain constants it names, ``version`` and the arguments. Worth it from a millisecond a call on.
         version: raise it when something changed that is not looked at: other functions it calls, libraries, files.
+        in_thread: call a plain function in a thread, and let the run go on meanwhile. For what blocks: some 60 µs a
+            call, and a thread can't be stopped when the run ends.
 
     Raises:
-        ChainError: at the first call, where annotations are missing or can't be read.
+        ChainError: an async function is to run in a thread; at the first call, where annotations are missing or can't
+            be read.
         StoreError: before a run with a store, where a change in a cached function would not be noticed.
 
     >>> import flowchain as fc
@@ -332,5 +358,5 @@ def node(
     2
     """
     if function is None:
-        return lambda decorated: NodeFunction(decorated, name=name, cache=cache, version=version)
-    return NodeFunction(function, name=name, cache=cache, version=version)
+        return lambda decorated: NodeFunction(decorated, name=name, cache=cache, version=version, in_thread=in_thread)
+    return NodeFunction(function, name=name, cache=cache, version=version, in_thread=in_thread)

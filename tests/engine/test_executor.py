@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.events import RowFinished
+from flowchain.nodes.threads import MOST_THREADS
 from flowchain.testing import FakeModel
 from tests.engine.drawn import later_turn, wrap
 
@@ -100,6 +104,10 @@ def places(ending: BaseException) -> dict[str, Any]:
     def is_end(text: str) -> bool:
         raise ending
 
+    @fc.node(in_thread=True)
+    def threaded(text: str) -> str:
+        raise ending
+
     model = FakeModel()
     return {
         "alone": end(text=TEXT),
@@ -107,6 +115,8 @@ def places(ending: BaseException) -> dict[str, Any]:
         "in a map": fc.Each(["a", "b"], lambda text: end(text=text)),
         "in a map with a model": fc.Each(["a", "b"], lambda text: end(text=fc.Summarize(text=text, model=model))),
         "in a loop": fc.Repeat(TEXT, lambda text: end(text=text), max_steps=3),
+        "in a thread": threaded(text=TEXT),
+        "in a map of threads": fc.Each(["a", "b"], lambda text: threaded(text=text)),
         "ends a loop": fc.Repeat(TEXT, lambda text: wrap(text=text), until=lambda text: is_end(text=text), max_steps=3),
     }
 
@@ -153,3 +163,135 @@ def test_a_store_notes_what_every_kind_of_run_came_to(kind: str, tmp_path: Path)
     assert [failures for failures, _ in noted] == [0, 0, 0, 1, 1]
     assert {value for failures, value in noted if not failures} == {json.dumps(EXPECTED[kind])}
     assert len({value for failures, value in noted if failures}) == 1
+
+
+HOWS: dict[str, Callable[[fc.Chain[Any], dict[str, Any]], Any]] = {
+    "run": lambda chain, given: chain.run(**given),
+    "trace": lambda chain, given: chain.trace(**given).value,
+    "batch": lambda chain, given: chain.batch([given])[0],
+    "arun": lambda chain, given: asyncio.run(chain.arun(**given)),
+}
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_functions_that_block_run_side_by_side_in_threads_of_their_own(how: str) -> None:
+    """Each waits for the other, which nobody who calls them one by one would outlive."""
+    met = threading.Barrier(2)
+    seen: list[int] = []
+
+    @fc.node(in_thread=True)
+    def meet(text: str, *, mark: str = "!") -> str:
+        """Wait for the other one."""
+        met.wait(60)
+        seen.append(threading.get_ident())
+        return text + mark
+
+    @fc.node(in_thread=True)
+    def pieces(text: str) -> Iterator[str]:
+        seen.append(threading.get_ident())
+        yield from text
+
+    chain = fc.Chain(fc.Join(texts=fc.Each(pieces(text=TEXT), lambda text: meet(text=text))))
+    assert HOWS[how](chain, {"text": "ab"}) == "a!\n\nb!"
+    assert threading.get_ident() not in seen
+    assert len(set(seen[1:])) == 2
+    assert fc.Chain.from_json(chain.to_json(), nodes=[meet, pieces]).to_json() == chain.to_json()
+
+
+@given(st.lists(st.sampled_from(["plain", "thread", "async"]), min_size=1, max_size=6), st.text(max_size=5))
+def test_where_a_function_runs_changes_no_value(kinds: list[str], text: str) -> None:
+    def longer(text: str, number: int = 1) -> str:
+        return f"{text}/{number}"
+
+    async def awaited(text: str, number: int = 1) -> str:
+        return longer(text, number)
+
+    made = {"plain": fc.node(longer), "thread": fc.node(in_thread=True)(longer), "async": fc.node(awaited)}
+    value: Any = TEXT
+    for number, kind in enumerate(kinds):
+        value = made[kind](text=value, number=number)
+    expected = "".join([text, *(f"/{number}" for number in range(len(kinds)))])
+    for how in HOWS.values():
+        assert how(fc.Chain(value), {"text": text}) == expected
+
+
+def test_a_cached_function_in_a_thread_is_called_once(tmp_path: Path) -> None:
+    @fc.node(in_thread=True, cache=True, version=1)
+    def slow(text: str) -> str:
+        return f"{text} by {threading.get_native_id()}"
+
+    with fc.Store(tmp_path / "values.flow") as store:
+        chain = fc.Chain(slow(text=TEXT))
+        first = chain.run(text="a", store=store)
+        assert first != f"a by {threading.get_native_id()}"
+        assert slow.function("a") != first  # called again, it would say otherwise
+        assert chain.run(text="a", store=store) == first
+
+
+def test_an_async_function_needs_no_thread() -> None:
+    async def waits(text: str) -> str:
+        return text
+
+    with pytest.raises(fc.ChainError, match=r"in_thread.*an async function.*a plain one"):
+        fc.node(in_thread=True)(waits)
+
+
+@pytest.mark.parametrize("how", ["run", "arun"])
+def test_a_run_that_is_over_does_not_wait_for_a_thread_that_hangs(how: str) -> None:
+    hangs = threading.Event()
+
+    @fc.node(in_thread=True)
+    def hang(text: str) -> str:
+        hangs.wait(60)
+        return text
+
+    chain = fc.Chain(hang(text=TEXT))
+    call = chain.run if how == "run" else lambda **given: asyncio.run(chain.arun(**given))
+    try:
+        with pytest.raises(TimeoutError):
+            call(text="a", timeout=0.05)
+        assert not hangs.is_set()
+        hanging = [thread for thread in threading.enumerate() if thread.name == "flowchain-function"]
+        assert hanging
+    finally:
+        hangs.set()
+    for thread in hanging:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in hanging)
+
+
+def test_threads_at_once_are_bounded() -> None:
+    lock, pair = threading.Lock(), threading.Barrier(2)
+    running = most = 0
+
+    @fc.node(in_thread=True)
+    def work(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        pair.wait(60)
+        with lock:
+            running -= 1
+        return number
+
+    chain = fc.Chain(fc.Each(list(range(200)), lambda number: work(number=number)))
+    assert chain.run() == list(range(200))
+    assert 1 < most <= MOST_THREADS
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_of_several_failures_in_one_turn_none_is_forgotten(kind: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(text: str) -> str:
+        raise ValueError(text)
+
+    def fail_in_thread(text: str) -> str:
+        raise ValueError(text)
+
+    bad: Any = fc.node(fail) if kind else fc.node(in_thread=True)(fail_in_thread)
+    chain = fc.Chain(fc.Each(["a", "b", "c"], lambda text: bad(text=text)))
+    for _ in range(5):
+        with pytest.raises(fc.NodeError):
+            asyncio.run(chain.arun())
+    gc.collect()
+    assert [record for record in caplog.records if "never retrieved" in record.getMessage()] == []
