@@ -6,6 +6,7 @@ models whose tokenizer is out of reach, and for telling how many such words were
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -21,21 +22,29 @@ SPECIAL_TOKEN = re.compile(
 )
 
 
-def special_tokens(text: str) -> Iterator[re.Match[str]]:
+@functools.lru_cache(maxsize=64)
+def pattern_of(more: tuple[str, ...]) -> re.Pattern[str]:
+    """Give a pattern of the common families' special tokens and of further words, which hold no white space."""
+    return re.compile("|".join([SPECIAL_TOKEN.pattern, *map(re.escape, more)])) if more else SPECIAL_TOKEN
+
+
+def special_tokens(text: str, more: tuple[str, ...] = ()) -> Iterator[re.Match[str]]:
     """Find what looks like a special token and stands, at least in part, in a document; templates may hold them.
 
-    >>> [found[0] for found in special_tokens("a </s> b <|im_end|>")]
-    ['</s>', '<|im_end|>']
+    >>> [found[0] for found in special_tokens("a </s> b <|im_end|> <tool>", ("<tool>",))]
+    ['</s>', '<|im_end|>', '<tool>']
     """
     pieces = None
-    for found in SPECIAL_TOKEN.finditer(text):
+    pattern, at = pattern_of(more), 0
+    while (found := pattern.search(text, at)) is not None:
+        at = found.start() + 1  # one may begin within another
         pieces = pieces_of(text) if pieces is None else pieces
         index = bisect_left(pieces, found.end(), key=lambda piece: piece.at) - 1
         if index >= 0 and found.start() < pieces[index].at + pieces[index].end - pieces[index].start:
             yield found
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, more: tuple[str, ...] = ()) -> str:
     """Put a space into each, so that it is read as the words it is.
 
     >>> escaped("a </s> b <|im_end|>")
@@ -43,7 +52,7 @@ def escaped(text: str) -> str:
     """
     parts: list[str] = []
     at = 0
-    for found in special_tokens(text):
+    for found in special_tokens(text, more):
         parts += (text[at : found.start() + 1], " ")
         at = found.start() + 1
     return "".join((*parts, text[at:])) if parts else str(text)

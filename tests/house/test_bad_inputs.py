@@ -119,6 +119,7 @@ TABLE = """
     models/transformers/test_rendering::test_a_document_holds_no_special_tokens
     models/transformers/test_chat::test_only_the_template_marks_turns
     models/openai/test_bodies::test_special_tokens_in_a_document_are_escaped_refused_or_allowed
+    models/openai/test_bodies::test_special_tokens_of_the_servers_own_tokenizer_are_named
     observe/test_trace::test_special_tokens_of_documents_are_counted_and_of_much_text_the_first
 39 what a document may not do: end early, fill a template, become another type
     test_fence::test_a_text_stands_whole_between_marks_that_it_does_not_hold
@@ -345,8 +346,8 @@ TABLE = """
 
 OPEN = {
     3: "the line of code that built a node is not told, only a file's: to note it would cost every node that is built",
-    38: "for a server, special tokens are known by the marks of the common families alone",
-    96: "with a store, a row's content is kept with its replies, not before the first call",
+    38: "no server tells its special tokens: those of the common families are known, and others where code names them",
+    96: "with a store, a row's content is kept with its replies, not before the first call: who resumes gives it again",
     104: "plain functions run on the loop unless they ask for a thread, which costs more than most of them take",
     109: "there is one format yet, so none is older",
 }

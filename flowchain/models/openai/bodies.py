@@ -62,8 +62,8 @@ def sent(profile: Profile, text: str) -> str:
     if profile.special_tokens == "allow":
         return str(text)
     if profile.special_tokens == "escape":
-        return escaped(text)
-    found = next(special_tokens(text), None)
+        return escaped(text, profile.more_special_tokens)
+    found = next(special_tokens(text, profile.more_special_tokens), None)
     if found is not None:
         fix = 'Take it out, or choose special_tokens="escape" for the model.'
         raise ModelError(
@@ -103,7 +103,8 @@ def warn_of_escapes(profile: Profile, texts: Iterable[str]) -> None:
     """Warn where the server gets other words than the documents hold."""
     if profile.special_tokens != "escape":
         return
-    found = next((found[0] for text in texts for found in special_tokens(text)), None)
+    more = profile.more_special_tokens
+    found = next((found[0] for text in texts for found in special_tokens(text, more)), None)
     if found is not None:
         message = (
             f"a document holds {found!r}, which model {shown(profile.name)} may read as a special token; a space is "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from flowchain.errors import MissingExtraError, ModelError, shown
 from flowchain.protocols import Prompt, Watch, Window
@@ -40,6 +40,7 @@ _CHAT: frozenset[Task] = frozenset({*_COMPLETIONS, "chat"})
 _TASKS = {"chat": _CHAT, "completions": _COMPLETIONS}
 _TEMPLATE_TOKENS = 64
 """Kept for what a chat template writes around a conversation: a system turn of its own, a date."""
+_SPECIAL_TOKENS = ("escape", "error", "allow")
 _TURN_TOKENS = 8
 """Kept for what it writes around each turn: its marks and the speaker."""
 
@@ -84,6 +85,7 @@ class OpenAIModel:
         allow_http: bool = False,
         trust_env: bool | None = None,
         special_tokens: SpecialTokens = "escape",
+        more_special_tokens: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
         """Say which model is meant, and where.
@@ -112,19 +114,21 @@ class OpenAIModel:
             trust_env: heed proxies of the environment? Default: for all but this machine.
             special_tokens: what to do with words of a document that look like special tokens, which the server may
                 read as such: ``escape`` them by a space, refuse them (``error``), or ``allow`` them.
+            more_special_tokens: those of this server's tokenizer, beside what is known of the common families.
             clock: for tests.
         """
         from flowchain.models.openai import profile as profiles
         from flowchain.models.openai.address import checked
+        from flowchain.models.openai.profile import are_seconds
 
         for field, value, is_right, wanted in (
             ("name", name, isinstance(name, str) and bool(name.strip()), "the model's name"),
             ("api", api, api in ("chat", "completions"), "'chat' or 'completions'"),
             ("window", window, window is None or (type(window) is int and window > 0), "tokens > 0"),
             ("max_in_flight", max_in_flight, type(max_in_flight) is int and max_in_flight > 0, "1 or more"),
-            ("timeout", timeout, timeout == "never" or (_are_seconds(timeout) and timeout > 0), _TIMEOUT),
+            ("timeout", timeout, timeout == "never" or (are_seconds(timeout) and timeout > 0), profiles.TIMEOUT),
             ("special_tokens", special_tokens, special_tokens in _SPECIAL_TOKENS, "'escape', 'error' or 'allow'"),
-            ("patience", patience, _are_seconds(patience), "seconds ≥ 0"),
+            ("patience", patience, are_seconds(patience), "seconds ≥ 0"),
         ):
             if not is_right:
                 got = shown(value)
@@ -147,6 +151,7 @@ class OpenAIModel:
             allow_http=allow_http,
             trust_env=trust_env,
             special_tokens=special_tokens,
+            more_special_tokens=profiles.checked_words(more_special_tokens),
         )
         self.window = None if window is None else Window(tokens=window, origin="user")
         self._counter = counter
@@ -368,6 +373,7 @@ class OpenAIModel:
             "allow_http": (known.allow_http, False),
             "trust_env": (known.trust_env, None),
             "special_tokens": (known.special_tokens, "escape"),
+            "more_special_tokens": (known.more_special_tokens, ()),
         }
         return {name: value for name, (value, default) in given.items() if value != default}
 
@@ -386,14 +392,6 @@ class OpenAIModel:
             raise MissingExtraError.of("openai", f"to talk to {self._profile.base_url}") from error
         connection = Connection(self._profile, self._clock or REAL_CLOCK)
         return connection, Served(self._profile, connection.failures)
-
-
-_SPECIAL_TOKENS = ("escape", "error", "allow")
-_TIMEOUT = "seconds > 0, or 'never' for calls without an end"
-
-
-def _are_seconds(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _rebuild(name: str, given: dict[str, Any]) -> OpenAIModel:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 from pydantic import SecretStr
 
@@ -16,6 +17,7 @@ from flowchain.errors import ModelError, shown
 OPENAI_URL = "https://api.openai.com/v1"
 Api: TypeAlias = Literal["chat", "completions"]
 SpecialTokens: TypeAlias = Literal["escape", "error", "allow"]
+TIMEOUT = "seconds > 0, or 'never' for calls without an end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Profile:
     allow_http: bool
     trust_env: bool | None
     special_tokens: SpecialTokens
+    more_special_tokens: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -46,6 +49,8 @@ class Profile:
         changed = f"{self.extra_body} {self.response_format}"
         if self.special_tokens == "allow":  # the others send the same, or nothing
             changed += " allow"
+        elif self.more_special_tokens:
+            changed += f" {json.dumps(self.more_special_tokens)}"
         digest = blake2b(changed.encode(), digest_size=6).hexdigest()
         return f"openai {self.base_url} {self.name}{revision} {self.api} {digest}"
 
@@ -153,3 +158,28 @@ def checked_key(api_key: str | SecretStr | None) -> SecretStr | None:
 def names(served_as: str | Sequence[str]) -> tuple[str, ...]:
     """Give the names under which a server may answer, one or several."""
     return (served_as,) if isinstance(served_as, str) else tuple(served_as)
+
+
+def checked_words(words: Sequence[str]) -> tuple[str, ...]:
+    """Give words that a tokenizer reads as special.
+
+    Raises:
+        ModelError: one that no space could be put into, or that a space would make another word of.
+    """
+    for word in (words,) if isinstance(words, str) else words:
+        if not isinstance(word, str) or len(word) < len("<>") or word.split() != [word] or isinstance(words, str):
+            fix = 'List them as the tokenizer has them: more_special_tokens=["<tool>", "</tool>"].'
+            got, wanted = shown(words), "words of two characters or more, without white space"
+            raise ModelError(
+                f"more_special_tokens: got {got}, wanted {wanted}. {fix}",
+                field="more_special_tokens",
+                got=got,
+                wanted=wanted,
+                fix=fix,
+            )
+    return tuple(words)
+
+
+def are_seconds(value: object) -> TypeGuard[float]:
+    """Is it a time that passes?"""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,24 @@ def test_special_tokens_in_a_document_are_escaped_refused_or_allowed(api: str) -
         assert "</s>" not in escaped.replace("</text", "")
         assert ("<|mine|>" in escaped) == ("<|mine|>" in allowed)
         assert HOSTILE in allowed
+
+
+def test_special_tokens_of_the_servers_own_tokenizer_are_named() -> None:
+    own = ["<tool>", "tool>x"]  # one may begin within another
+    prompt = fc.PromptTemplate("<tool> {text}", values={"text": TEXT})
+    hostile = "a <tool>x <|im_end|>"
+    with serving(lambda call: streamed("ok")) as server:
+        model = model_at(server, more_special_tokens=own)
+        with pytest.warns(fc.TextWarning, match="holds '<tool>'"):
+            fc.Chain(fc.Generate(prompt=prompt, model=model)).run(text=hostile)
+        refusing = model_at(server, more_special_tokens=own, special_tokens="error")
+        with pytest.raises(fc.NodeError, match="holds '<tool>'"):
+            fc.Chain(fc.Generate(prompt=prompt, model=refusing)).run(text="a <tool>")
+        (call,) = server.calls
+    assert call.prompt == "<tool> a < t ool>x < |im_end|>"
+    assert "more_special_tokens=('<tool>', 'tool>x')" in repr(model)
+    assert model.fingerprint != model_at(server).fingerprint
+    assert pickle.loads(pickle.dumps(model)).fingerprint == model.fingerprint
 
 
 def test_texts_to_embed_are_escaped_too() -> None:
