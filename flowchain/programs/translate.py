@@ -29,21 +29,24 @@ def translate(
 
     room = room_for(site.model, request, max_tokens)
     count = site.model.count if room is None else room.count
-    pieces = _pieces(text, max_tokens if room is None else min(room.tokens, max_tokens), count)
-    for piece in pieces:
-        if not piece.strip():
+    unread = _pieces(text, max_tokens if room is None else min(room.tokens, max_tokens), count)
+    parts: list[tuple[str, TextReply | None]] = [(piece, None) for piece in unread]
+    while unread := [piece for piece, reply in parts if reply is None and piece.strip()]:
+        # Equal pieces, too, are asked for one by one: each is a part of the text that has to be read.
+        found = iter((yield from ask_all([request(piece) for piece in unread])))
+        asked, parts = parts, []
+        for piece, reply in asked:
+            if reply is None and piece.strip():
+                reply = next(found)
+                if reply.finish_reason == "length":
+                    parts += [(half, None) for half in _halves(site, piece, max_tokens, count)]
+                    continue
+            parts.append((piece, reply))
+    for piece, reply in parts:
+        if reply is None:
             site.drop(piece, "nothing to translate")
-    replies: dict[str, TextReply] = {}
-    while unread := [piece for piece in dict.fromkeys(pieces) if piece.strip() and piece not in replies]:
-        found = yield from ask_all([request(piece) for piece in unread])
-        replies.update(zip(unread, found, strict=True))
-        halved: list[str] = []
-        for piece in pieces:
-            is_cut = piece in replies and replies[piece].finish_reason == "length"
-            halved += _halves(site, piece, max_tokens, count) if is_cut else [piece]
-        pieces = halved
     between = Excerpt(" ")
-    made = [written(replies[piece].text.strip(), piece) for piece in pieces if piece in replies]
+    made = [written(reply.text.strip(), piece) for piece, reply in parts if reply is not None]
     return concatenate([part for text in made for part in (between, text)][1:])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import flowchain as fc
@@ -59,6 +59,23 @@ def test_a_character_of_several_tokens_that_never_ends_is_refused_with_the_numbe
     model = Bytes(translate=lambda request: TextReply(text="und", finish_reason="length"))
     with pytest.raises(fc.NodeError, match=r"3 tokens within 8\. Raise max_tokens"):
         translated(model, "語", 8)
+
+
+@given(st.lists(st.sampled_from(["la ", "lo. ", "li\n\n", "\n\n"]), min_size=1, max_size=30), st.integers(2, 12))
+def test_pieces_that_are_alike_are_all_read(parts: list[str], max_tokens: int) -> None:
+    """Each word becomes two: pieces come back unfinished, and their halves may be white space alone."""
+
+    def double(request: Any) -> TextReply:
+        is_cut = 2 * len(request.text.split()) > max_tokens
+        return TextReply(text=request.text, finish_reason="length" if is_cut else "eos")
+
+    text = "".join(parts)
+    assume(text.strip())
+    model = FakeModel(translate=double)
+    node = fc.Translate(text=TEXT, source="en", target="de", max_tokens=max_tokens, model=model)
+    run = fc.Chain(node).trace(text=text)
+    assert run.coverage.is_complete
+    assert bare(run.value) == bare(text)
 
 
 def test_what_was_read_is_accounted_for() -> None:
