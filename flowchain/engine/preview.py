@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowchain.engine.control import chosen_way
+from flowchain.engine.failure import CAUGHT, node_error
 from flowchain.engine.plan import Constant, Plan, Step
 from flowchain.errors import FlowchainError
 from flowchain.excerpt import Excerpt, Piece, concatenate, pieces_of
@@ -45,6 +46,15 @@ from flowchain.windows.fit import prompt_of
 
 class _NotKnown(str):
     """The origin of a hole: marks characters that stand for a text which does not exist yet."""
+
+
+class _Hole(Excerpt):
+    """What stands for a text; programs trim replies, and a plain text would be left of it, known to nobody."""
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None, /) -> _Hole:
+        return self
 
 
 class _Unknown:
@@ -112,8 +122,11 @@ class _Previewing:
             return _unknown(step)
         if any(isinstance(value, _Unknown) for value in values):
             return _unknown(step)
-        value = step.call(*map(_as_text, values))
-        return node.function.call(value) if isinstance(node, FunctionNode) and step.kind == "cached" else value
+        try:
+            value = step.call(*map(_as_text, values))
+            return node.function.call(value) if isinstance(node, FunctionNode) and step.kind == "cached" else value
+        except CAUGHT as error:
+            raise node_error(step.name, error, cause=error)  # noqa: B904 — the cause is set there
 
     def _body(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         body, slots = step.bodies["body"], step.captured["body"]
@@ -151,10 +164,10 @@ class _Previewing:
         except StopIteration as stop:
             # What asked for nothing, and knows what it read, is known.
             return _unknown(step) if replies is not None or any(map(_is_unknown, values)) else stop.value
-        except FlowchainError:
+        except FlowchainError as error:
             if replies is not None or any(map(_is_unknown, values)):
                 return _unknown(step)  # it may fit, once it is there
-            raise
+            raise node_error(step.name, error, cause=error)  # noqa: B904 — the cause is set there
 
     def _shown(self, step: Step, model: Model, request: Request[Any], item: tuple[int, ...]) -> Reply:
         prompt = prompt_of(model, request)
@@ -214,7 +227,7 @@ def _hole(name: str, max_tokens: int | None, size: str | None = None) -> Excerpt
     most = f"{max_tokens:,} tokens" if max_tokens is not None else size
     limit = "" if most is None else f", at most {most}"
     text = f"⟨{name}{limit}⟩"
-    return Excerpt(text, [Piece(0, _NotKnown(text), 0, len(text))])
+    return _Hole(text, [Piece(0, _NotKnown(text), 0, len(text))])
 
 
 def _unknown(step: Step) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.records import SummaryReply, TextReply
+from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
 TEXTS = fc.Input("texts", list[str])
@@ -129,3 +130,49 @@ def test_what_is_not_known_runs_no_function_and_shows_every_way() -> None:
     parts = fc.Split(text=written, separator=";")
     split = fc.Each(parts, lambda text: fc.Generate(prompt=text, max_tokens=5, model=model))
     assert next(preview.is_exact for preview in fc.Chain(split).prompts(text="x"))
+
+
+@pytest.mark.parametrize("overflow", ["split", "summarize"])
+def test_what_is_made_of_replies_is_never_exact(overflow: Any) -> None:
+    """A program trims what models write; a hole stays one all the same."""
+    model = FakeModel(window=20)
+    chain = fc.Chain(fc.Generate(prompt=TEXT, max_tokens=4, overflow=overflow, model=model))
+    text = "word. " * 60
+    previews, sent = chain.prompts(text=text), [exchange.prompt for exchange in chain.trace(text=text).requests]
+    assert [preview.is_exact for preview in previews] == ["⟨" not in preview.text for preview in previews]
+    assert all(preview.text in sent for preview in previews if preview.is_exact)
+    assert {preview.is_exact for preview in previews} == {True, False}
+
+
+def test_a_text_after_trimmed_examples_is_not_exact() -> None:
+    shot = fc.FewShot(examples=["one"], query=TEXT, model=FakeModel(), name="shot")
+    first, second = fc.Chain(fc.Summarize(text=shot, model=FakeModel())).prompts(text="a")
+    assert (first.is_exact, second.is_exact) == (True, False)
+    assert second.text == "⟨shot, at most 256 tokens⟩"
+
+
+class Picky(FakeModel):
+    """Knows what it will send, as models on transformers do."""
+
+    def prompt(self, request: Any) -> Any:
+        raise fc.ModelError("not this text")
+
+
+@fc.node
+def breaks(text: str) -> str:
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (fc.Embed(text=TEXT, model=Picky(window=99), name="vector"), "'vector' failed: not this text"),
+        (fc.Summarize(text=breaks(text=TEXT, name="broken"), model=FakeModel()), "'broken' failed: ValueError: a b"),
+    ],
+)
+def test_what_a_run_fails_with_a_preview_fails_with(node: fc.Node[Any], told: str) -> None:
+    chain = fc.Chain(node)
+    with pytest.raises(fc.NodeError, match=told):
+        chain.run(text="a b c d e")
+    with pytest.raises(fc.NodeError, match=told):
+        chain.prompts(text="a b c d e")
