@@ -150,14 +150,13 @@ def test_pickles_are_refused_with_the_way_to_convert(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [None, 60_000], ids=["one file", "shards"])
-def test_pickles_are_read_where_code_allows_it_and_say_the_same(tiny: Build, tmp_path: Path, size: int | None) -> None:
-    source = tiny("bert", "sequence", labels=("a", "b"))
-    target = Path(shutil.copytree(source, tmp_path / "pickled"))
+def test_pickles_are_read_where_code_allows_it_and_say_the_same(folder: Path, tmp_path: Path, size: int | None) -> None:
+    target = Path(shutil.copytree(folder, tmp_path / "pickled"))
     pickled(target, size)
-    (expected,) = TransformersModel(str(source)).classify([ASKED])
+    (expected,) = TransformersModel(str(folder)).classify([ASKED])
     model = TransformersModel(str(target), allow_pickle=True)
     assert "allow_pickle=True" in repr(model)
-    assert model.fingerprint != TransformersModel(str(source)).fingerprint
+    assert model.fingerprint != TransformersModel(str(folder)).fingerprint
     assert model.classify([ASKED]) == [expected]
     assert pickle.loads(pickle.dumps(model)).offline().classify([ASKED]) == [expected]
     # In memory by now, but only for who allows it.
