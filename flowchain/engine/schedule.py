@@ -31,11 +31,14 @@ class Pause(NamedTuple):
 
 
 NEED_ROW = NeedRow()
+_AHEAD = 16
 Schedule: TypeAlias = Generator[Row | NeedRow | Pause, "list[Any] | Exception | None", None]
 
 
 def schedule(session: Session) -> Schedule:
-    """Give rows in their order, at most ``settings.concurrency`` in progress or waiting for an earlier one.
+    """Give rows in their order: at most ``settings.concurrency`` in progress, 16 times as many begun and not yet given.
+
+    A row that is asked again and again takes seconds, in which those behind it go on.
 
     Raises:
         TimeoutError: the session's deadline has passed.
@@ -44,8 +47,12 @@ def schedule(session: Session) -> Schedule:
     done: dict[int, Row] = {}
     started = given = 0
     is_exhausted = False
+
+    def has_room() -> bool:
+        return not is_exhausted and started - given - len(done) < width and started - given < _AHEAD * width
+
     while True:
-        while not is_exhausted and started - given < width:
+        while has_room():
             inputs = yield NEED_ROW
             if inputs is None:
                 is_exhausted = True
@@ -58,14 +65,13 @@ def schedule(session: Session) -> Schedule:
         session.pump()
         while (finished := session.take_finished()) is not None:
             done[finished[0]] = Row(*finished)
-        before = given
         while given in done:
             session.note_row(*done[given])
             yield done.pop(given)
             given += 1
         if is_exhausted and given == started:
             return
-        if given == before or is_exhausted:
+        if not has_room():
             yield Pause(_patience(session))
 
 

@@ -202,6 +202,25 @@ def test_rows_are_given_in_order_and_a_bounded_number_ahead() -> None:
     assert list(values) == ["1", "2", "3"]
 
 
+def test_a_row_that_is_asked_again_holds_up_none_until_sixteen_times_as_many_wait_to_be_given() -> None:
+    read, lost = 0, iter([ConnectionError("lost")])
+
+    def rows() -> Iterator[dict[str, str]]:
+        nonlocal read
+        for read in range(1, 101):
+            yield {"text": str(read)}
+
+    model = FakeModel(fails=lambda request: next(lost, None) if request.text == "1" else None)
+    world = SimulatedWorld(rows=1)
+    settings = fc.Settings(concurrency=2, retry=fc.Retry(stop=fc.stop_after_attempt(2), wait=fc.wait_fixed(1_000)))
+    values = world.batch(fc.Chain(fc.Summarize(text=TEXT, model=model)), rows(), settings)
+    assert next(values) == "1"
+    assert read == 32
+    assert world.now() > 1_000
+    assert list(values) == [str(number) for number in range(2, 101)]
+    assert world.now() < 1_000 + 1 + 100
+
+
 def not_two(value: int) -> int:
     if value == 2:
         raise KeyError("two")
