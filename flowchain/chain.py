@@ -31,6 +31,7 @@ OnError = Literal["raise", "keep"]
 _Rows = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
 _DEFAULTS = Settings()
+_NOT_QUICK: Any = object()
 
 
 class Chain(Generic[T_co]):
@@ -69,8 +70,7 @@ class Chain(Generic[T_co]):
         self._settings = settings
         self.name: str = name or scope.names[scope.output]
         self._executor: Executor | None = None
-        self._quick: Callable[[Mapping[str, Any]], Any] | None = None
-        self._input_names: frozenset[str] | None = None
+        self._quick: Callable[[dict[str, Any]], Any] | None = None
         self._passed_with: tuple[dict[str, Any], float] | None = None  # models and timeout of a check without findings
 
     def __call__(self, **inputs: Any) -> Ref[T_co]:
@@ -160,9 +160,8 @@ class Chain(Generic[T_co]):
             ChainError: what ``check`` would find.
             NodeError: a node failed; the cause is kept.
         """
-        quick = self._quick
-        if quick is not None and inputs.keys() == self._input_names:
-            return quick(inputs)  # type: ignore[no-any-return]
+        if self._quick is not None and (value := self._quick(inputs)) is not _NOT_QUICK:
+            return value  # type: ignore[no-any-return]
         given, settings = self._split(inputs)
         executor = self._checked(settings)
         if executor.plan.is_plain and settings.store is None:  # over before a display could be drawn
@@ -365,8 +364,7 @@ class Chain(Generic[T_co]):
             executor = Executor(compile_plan(self._scope), self.name)
             own = self._settings
             is_quiet = not own.observers and own.store is None and own.timeout is None and not own.progress
-            self._input_names = executor.inputs.name_set
-            self._quick = executor.quick() if is_quiet else None
+            self._quick = executor.quick(_NOT_QUICK) if is_quiet else None
             self._executor = executor
         return self._executor
 

@@ -1,7 +1,7 @@
 """What can happen in a run, as one stream of records: progress, reports and tracing are readers of it.
 
 Times are seconds of the run's clock (monotonic; simulated in tests). ``node`` is a full name with its path through
-bodies; ``item`` numbers the row of a batch and the items of the maps around the node, outermost first. They are tuples,
+bodies; ``item`` numbers the row of a batch and the items of the maps around the node, outermost first. They are light,
 since a chain of plain functions may send a million of them a second.
 """
 
@@ -71,16 +71,72 @@ class NodeStarted(NamedTuple):
     item: ItemPath
 
 
-class NodeFinished(NamedTuple):
-    """A node has its value, or failed; ``seconds`` includes the time it waited for models."""
+class NodeFinished:
+    """A node has its value, or failed.
 
-    run: str
-    at_s: float
+    >>> finished = NodeFinished.of("run", "summarize_1", (0,), started_s=1.0, at_s=1.5, value="Short.")
+    >>> finished
+    NodeFinished(run='run', at_s=1.5, node='summarize_1', item=(0,), seconds=0.5, value='Short.', error=None)
+    """
+
+    # Slots filled one by one: of each plain function one is sent, and a tuple of a class takes twice as long to make.
+    __slots__ = ("at_s", "node", "started_s", "value", "where")
+    where: tuple[str, ItemPath]
+    """``run`` and ``item``, which the nodes of a row have in common."""
     node: str
-    item: ItemPath
-    seconds: float
-    value: Any = None
-    error: Exception | None = None
+    started_s: float
+    at_s: float
+    value: Any
+    """None where the node failed."""
+
+    @staticmethod
+    def of(
+        run: str,
+        node: str,
+        item: ItemPath,
+        started_s: float,
+        at_s: float,
+        value: Any = None,
+        error: Exception | None = None,
+    ) -> NodeFinished:
+        """Make one of everything it tells."""
+        finished = NodeFinished() if error is None else _NodeFailed(error)
+        finished.where, finished.node = (run, item), node
+        finished.started_s, finished.at_s, finished.value = started_s, at_s, value
+        return finished
+
+    @property
+    def run(self) -> str:
+        return self.where[0]
+
+    @property
+    def item(self) -> ItemPath:
+        return self.where[1]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, with the time it waited for models."""
+        return self.at_s - self.started_s
+
+    @property
+    def error(self) -> Exception | None:
+        """What it failed with."""
+        return None
+
+    def __repr__(self) -> str:
+        told = ("run", "at_s", "node", "item", "seconds", "value", "error")
+        return f"NodeFinished({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
+
+
+class _NodeFailed(NodeFinished):
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    @property
+    def error(self) -> Exception:
+        return self._error
 
 
 class LoopEnded(NamedTuple):

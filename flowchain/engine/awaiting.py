@@ -24,7 +24,7 @@ from collections.abc import (
 )
 from typing import Any, TypeAlias
 
-from flowchain.engine.columns import given_slots, shared_slots, taker
+from flowchain.engine.columns import given_slots, operands, shared_slots
 from flowchain.engine.core import WIDEST_MAP
 from flowchain.engine.drive_async import as_async, leave, own_cancellation
 from flowchain.engine.effects import Wait
@@ -59,7 +59,7 @@ def compile_awaiting(plan: Plan) -> AwaitingLoop | None:
 
 def _awaitable(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """Give a call whose result can be awaited, whatever kind of async function it is of."""
-    return lambda *operands: Wait.of(call(*operands)).awaitable
+    return lambda *values: Wait.of(call(*values)).awaitable
 
 
 def _is_line(plan: Plan, waiting: list[bool]) -> bool:
@@ -75,17 +75,16 @@ def _line(plan: Plan, calls: list[Callable[..., Any]], waiting: list[bool]) -> A
     output = shared[plan.output]
     program = []
     for step, call, waits in zip(plan.steps, calls, waiting, strict=True):
-        reads = [shared[slot] for slot in step.reads]
-        take: Any = reads[0] if len(reads) == 1 else taker(reads)
-        program.append((call, waits, step.validate, shared[step.slot], take, step))
+        read, take = operands([shared[slot] for slot in step.reads])
+        program.append((call, waits, step.validate, shared[step.slot], read, take, step))
     padding = [None] * (count - len(given_slots(plan)))
 
     async def run(values: list[Any]) -> Any:
         values += padding
         step = value = None
         try:
-            for call, waits, validate, slot, take, step in program:  # noqa: B007 — told of where a step fails
-                value = call(values[take]) if take.__class__ is int else call(*take(values))
+            for call, waits, validate, slot, read, take, step in program:  # noqa: B007 — told of where a step fails
+                value = call(values[read]) if take is None else call(*take(values))
                 if waits:
                     value = await value
                 validate(value)

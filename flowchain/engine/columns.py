@@ -30,17 +30,16 @@ def compile_loop(plan: Plan) -> Loop:
         return _single(plan.steps[0], shared[plan.steps[0].reads[0]])
     program = []
     for step in plan.steps:
-        reads = [shared[slot] for slot in step.reads]
-        take: Any = reads[0] if len(reads) == 1 else taker(reads)
-        program.append((step.call, step.validate, shared[step.slot], take, step))
+        read, take = operands([shared[slot] for slot in step.reads])
+        program.append((step.call, step.validate, shared[step.slot], read, take, step))
     padding = [None] * (count - len(given_slots(plan)))
 
     def run(values: list[Any]) -> Any:
         values += padding
         step = value = None
         try:
-            for call, validate, slot, take, step in program:  # noqa: B007 — told of where a step fails
-                value = call(values[take]) if take.__class__ is int else call(*take(values))
+            for call, validate, slot, read, take, step in program:  # noqa: B007 — told of where a step fails
+                value = call(values[read]) if take is None else call(*take(values))
                 validate(value)
                 values[slot] = value
         except CAUGHT as error:
@@ -71,11 +70,11 @@ def _told(step: Step | None, value: Any, error: BaseException) -> Exception:
     return told(step.name, step.node.value_type, value, error)
 
 
-def taker(reads: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """Give a function that takes the values of several slots, or of none."""
-    if not reads:
-        return lambda values: ()
-    return itemgetter(*reads)
+def operands(reads: Sequence[int]) -> tuple[int, Callable[[list[Any]], tuple[Any, ...]] | None]:
+    """Give the one slot that is read, and None; or any slot, and a function that takes the values of many or none."""
+    if len(reads) == 1:
+        return reads[0], None
+    return 0, itemgetter(*reads) if reads else lambda values: ()
 
 
 def shared_slots(plan: Plan) -> tuple[list[int], int]:

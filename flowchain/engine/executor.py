@@ -23,7 +23,7 @@ from flowchain.engine.listening import compile_listening_loop
 from flowchain.engine.plan import Plan, Step, model_steps, needs_loop, steps_of
 from flowchain.engine.preview import is_known, not_given, preview
 from flowchain.engine.schedule import Pause, Row
-from flowchain.engine.settings import Settings
+from flowchain.engine.settings import Settings, are_observers
 from flowchain.errors import InputError
 from flowchain.events import Event
 from flowchain.nodes.text import Input
@@ -54,22 +54,34 @@ class Executor:
         is_told_by_steps = self.plan.is_plain and not self.plan.is_told_by_core
         self._listening_loop = compile_listening_loop(self.plan) if is_told_by_steps else None
 
-    def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:
-        """Give a function of exactly the inputs, where nothing has to wait and nobody listens; else None."""
-        loop = self._loop
+    def quick(self, otherwise: object) -> Callable[[dict[str, Any]], Any] | None:
+        """Give a function of the inputs and perhaps observers, where nothing has to wait; else None.
+
+        Given anything else beside the inputs, it gives ``otherwise``.
+        """
+        loop, listening_loop, bind = self._loop, self._listening_loop, self.inputs.bind
         if loop is None:
             return None
-        if len(self.inputs.names) != 1:
-            return lambda given: loop(self.inputs.bind(given))
-        name, validate = self.inputs.names[0], self.inputs.validators[0]
+        names, listened_to = self.inputs.name_set, self.inputs.name_set | {"observers"}
+        only, validate = (self.inputs.names[0], self.inputs.validators[0]) if len(names) == 1 else ("", None)
 
-        def run(given: Mapping[str, Any]) -> Any:
-            value = given[name]
+        def bound(given: dict[str, Any]) -> list[Any]:
+            if validate is None:
+                return bind(given)
+            value = given[only]
             try:
                 validate(value)
             except Exception:
-                self.inputs.bind(given)
-            return loop([value])
+                return bind(given)
+            return [value]
+
+        def run(given: dict[str, Any]) -> Any:
+            if given.keys() == names:
+                return loop(bound(given))
+            if given.keys() == listened_to and listening_loop is not None and are_observers(given["observers"]):
+                observers = tuple(given.pop("observers"))
+                return listening_loop(bound(given), observers) if observers else loop(bound(given))
+            return otherwise
 
         return run
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flowchain.engine.columns import operands
 from flowchain.engine.drawing import new_run_id
 from flowchain.engine.failure import CAUGHT, told
 from flowchain.engine.plan import Plan
@@ -13,43 +14,50 @@ from flowchain.events import NodeFinished, RowFinished, RunFinished, RunStarted
 
 ListeningLoop = Callable[[list[Any], tuple[Callable[[Any], None], ...]], Any]
 
-_new = tuple.__new__  # an event is made once a step; the class's own constructor would double its cost
+
+def _telling(observers: tuple[Callable[[Any], None], ...]) -> Callable[[Any], None]:
+    def tell(event: Any) -> None:
+        for observer in observers:
+            observer(event)
+
+    return tell
 
 
 def compile_listening_loop(plan: Plan) -> ListeningLoop:
     """Bind a plain plan to a function of its input values and of observers."""
     program = []
     for step in plan.steps:
-        take: Any = step.reads[0] if len(step.reads) == 1 else step.reads
-        program.append((step.call, step.validate, step.slot, take, step.name, step))
+        read, take = operands(step.reads)
+        program.append((step.call, step.validate, step.slot, read, take, step.name))
     given = [slot for _, slot in plan.inputs]
 
     def run(inputs: list[Any], observers: tuple[Callable[[Any], None], ...]) -> Any:
-        def emit(event: Any) -> None:
-            for observer in observers:
-                observer(event)
-
-        tell = observers[0] if len(observers) == 1 else emit
+        tell = observers[0] if len(observers) == 1 else _telling(observers)
         run_id, clock, item = new_run_id(), time.perf_counter, (0,)
+        where = (run_id, item)
         values: list[Any] = [None] * plan.slot_count
         for slot, value in zip(given, inputs, strict=True):
             values[slot] = value
         tell(RunStarted(run_id, clock(), 1))
-        step = value = None
-        ended = started = clock()
+        value = None
+        name = ""
+        ended = clock()
         try:
-            for call, validate, slot, take, name, step in program:  # noqa: B007 — told of where a step fails
-                value = call(values[take]) if take.__class__ is int else call(*[values[read] for read in take])
+            for call, validate, slot, read, take, name in program:
+                value = call(values[read]) if take is None else call(*take(values))
                 validate(value)
-                ended = clock()
-                tell(_new(NodeFinished, (run_id, ended, name, item, ended - started, value, None)))
+                event = NodeFinished()
+                event.where = where
+                event.node = name
+                event.value = value
+                event.started_s = ended
+                event.at_s = ended = clock()
+                tell(event)
                 values[slot] = value
-                started = ended
         except CAUGHT as error:
-            assert step is not None
-            failure = told(step.name, step.node.value_type, value, error)
-            ended = clock()
-            tell(NodeFinished(run_id, ended, step.name, item, ended - started, None, failure))
+            step = next(step for step in plan.steps if step.name == name)
+            failure = told(name, step.node.value_type, value, error)
+            tell(NodeFinished.of(run_id, name, item, ended, ended := clock(), error=failure))
             tell(RowFinished(run_id, ended, 0, None, failure))
             tell(RunFinished(run_id, ended, failure))
             raise failure  # noqa: B904 — the cause is set there

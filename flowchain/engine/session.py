@@ -346,8 +346,8 @@ class Session:
             if frame.passing is not None:
                 for number, rest in self._passing.finish(frame, step, value):
                     self._tell_piece(frame, step, number, rest)
-            seconds = now - self._started.pop(key, now)
-            self.emit(NodeFinished(self.run, now, step.name, frame.path, seconds, value, error))
+            started = self._started.pop(key, now)
+            self.emit(NodeFinished.of(self.run, step.name, frame.path, started, now, value, error))
             if step.reads and error is None and (separator := leaves_out(step.node)):
                 text = separators(frame.values[step.reads[0]], separator)
                 if text:

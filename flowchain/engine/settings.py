@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from flowchain.errors import ChainError, Problem, nearest, shown
 from flowchain.nodes.ref import Node
@@ -89,7 +89,7 @@ class Settings:
             ("concurrency", _is_whole(count) and count >= 1, "a whole number ≥ 1", "1 runs one row at a time."),
             ("seed", self.seed is None or _is_whole(self.seed), "a whole number", "Any will do."),
             ("progress", self.progress in (None, True, False), "True, False, or None", "None: at a terminal alone."),
-            ("observers", _are_observers(self.observers), "a list of functions", "Write observers=[events.append]."),
+            ("observers", are_observers(self.observers), "a list of functions", "Write observers=[events.append]."),
             ("on_bad_text", self.on_bad_text in ("error", "replace"), "'error' or 'replace'", "Choose one of the two."),
             ("on_control", self.on_control in ("keep", "strip"), "'keep' or 'strip'", "Choose one of the two."),
         )
@@ -120,15 +120,8 @@ class Settings:
             near = nearest(name, SETTING_NAMES)
             fix = f"Did you mean {near!r}?" if near else f"The settings are {', '.join(sorted(SETTING_NAMES))}."
             raise ChainError.of([Problem("settings", name, "an unknown setting", "a setting", fix)])
-        if given.keys() == {"observers"} and _are_observers(given["observers"]):
-            # Asked for by every run that is listened to; what is copied has been checked already.
-            copied = object.__new__(Settings)
-            for name in SETTING_NAMES:
-                object.__setattr__(copied, name, getattr(self, name))
-            object.__setattr__(copied, "observers", (*self.observers, *given["observers"]))
-            return copied
         changes = dict(given)
-        if _are_observers(changes.get("observers")):
+        if are_observers(changes.get("observers")):
             changes["observers"] = (*self.observers, *changes["observers"])
         if isinstance(changes.get("models"), Mapping):
             changes["models"] = {**self.models, **changes["models"]}
@@ -151,7 +144,8 @@ class Settings:
 SETTING_NAMES = frozenset(item.name for item in dataclasses.fields(Settings))
 
 
-def _are_observers(value: object) -> bool:
+def are_observers(value: object) -> TypeGuard[Sequence[Callable[[Any], None]]]:
+    """Are these functions, in an order?"""
     return isinstance(value, (tuple, list)) and all(map(callable, value))
 
 
