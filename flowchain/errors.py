@@ -34,6 +34,8 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u2
 _SECRET = re.compile(
     r"(?i)\b(?:sk|hf|ghp|xox[abp])[-_][A-Za-z0-9_\-]{12,}|\bbearer\s+[A-Za-z0-9._\-]{12,}|//[^/\s:@]+:[^/\s@]+@"
 )
+# Begins with a letter that is searched for, where the pattern above has to be tried at each.
+_KEY_BEGINNING = re.compile(r"-(?:(?<=sk-)|(?<=hf-)|(?<=ghp-)|(?<=xox[abp]-))")
 
 
 def redacted(text: str) -> str:
@@ -54,15 +56,9 @@ def may_hold_secret(text: str) -> bool:
     (False, True)
     """
     lowered = text.lower()
-    is_key_possible = ("-" in lowered or "_" in lowered) and (
-        "sk-" in lowered
-        or "sk_" in lowered
-        or "hf-" in lowered
-        or "hf_" in lowered
-        or "ghp" in lowered
-        or "xox" in lowered
-    )
-    return is_key_possible or "@" in lowered or "bearer" in lowered
+    if "@" in lowered or "bearer" in lowered:
+        return True
+    return _KEY_BEGINNING.search(lowered.replace("_", "-")) is not None
 
 
 def escape(text: str) -> str:

@@ -16,7 +16,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from flowchain.store.journal import Journal, Statement
+from flowchain.store.entries import Entries
+from flowchain.store.journal import Journal
+from flowchain.store.schema import Statement
 
 Claim: TypeAlias = Literal["granted", "held", "done"]
 
@@ -33,8 +35,9 @@ class _Seen(NamedTuple):
 class Claims:
     """The claims of one handle; another process, or a child after a fork, is another holder."""
 
-    def __init__(self, journal: Journal, monotonic: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, entries: Entries, monotonic: Callable[[], float]) -> None:
         self._journal = journal
+        self._entries = entries
         self._monotonic = monotonic
         self.is_used = False
         """Has this handle ever claimed anything? Else `record` need not free anything."""
@@ -53,8 +56,9 @@ class Claims:
         self.is_used = True
         answers: list[Claim] = []
         with self._journal.write() as connection:
+            done, _ = self._entries.find_by(connection, keys)
             for key in keys:
-                if connection.execute("SELECT 1 FROM entry WHERE key = ?", [key]).fetchone():
+                if key in done:
                     answers.append("done")
                     continue
                 row = connection.execute("SELECT holder, beat FROM claim WHERE key = ?", [key]).fetchone()

@@ -1,10 +1,4 @@
-"""Entries: finished work by key. A row is believed only if its digest fits, and only whole.
-
-    digest = SHA-256(lengths, key, kind, model, schema, asked, value)
-
-A flipped bit, a torn page, a row or blob swapped for another: all change the digest or the key, so the row counts as
-damaged. It is dropped and the work is done again; a wrong value is never given. Digests stop accidents, not a person
-who can write the file.
+"""Entries: finished work by key, in blocks (`block.py`), found by `places.py`.
 
 ``asked`` is what the key was made of, for people: secrets replaced, long texts kept once each in ``text``.
 """
@@ -13,90 +7,229 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, Protocol
 
 from flowchain.errors import may_hold_secret, redacted
-from flowchain.store.journal import Journal, Statement
+from flowchain.store import block
+from flowchain.store.block import Entry, Written, located, numbered
+from flowchain.store.journal import Journal
 from flowchain.store.key import Address
+from flowchain.store.opening import PAGE_BYTES
+from flowchain.store.places import Places, removal
+from flowchain.store.schema import Statement
 
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
-_KEYS_A_QUERY = 500
-COLUMNS = "seq, key, kind, model, schema, asked, value, digest"
-"""Of a row, in the order that `checked` takes."""
+_BLOCKS_A_QUERY = 500
+_INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
+_INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+_Head = tuple[str, str, str]
+"""Kind, model and schema."""
 
 
-class Entry(NamedTuple):
-    """A row of the table, its digest checked."""
+class Beside(Protocol):
+    """What is to be written in one commit with entries."""
 
-    seq: int
-    key: bytes
-    kind: str
-    model: str
-    schema: str
-    asked: bytes
-    value: bytes
+    def statements(self, numbers: Sequence[int]) -> Sequence[Statement]:
+        """Give it, from the entries' numbers in the order of rows; asked again where those turn out to be taken."""
+        ...
+
+    def committed(self) -> None:
+        """Learn that it was written."""
+        ...
 
 
-def find(journal: Journal, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[int]]:
-    """Look keys up; give the sound entries by key, and the numbers of damaged rows."""
+class Entries:
+    """The entries of a file, as one handle knows them."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._places = Places()
+
+    def find(self, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[int]]:
+        """Look keys up; give the sound entries by key, and the numbers of damaged ones."""
+        return self._journal.reading(lambda connection: self.find_by(connection, keys))
+
+    def find_by(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[int]]:
+        """As `find`, within the journal's lock."""
+        self._places.refresh(connection)
+        return _sound(connection, self._places.find(connection, keys))
+
+    def add(self, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside) -> None:
+        """Commit (address, schema, value) rows, and what is to be written beside them.
+
+        A key that is there keeps its first value.
+        """
+        self._journal.commit(_Adding(self._places, rows, now, beside))
+
+
+class _Adding:
+    """A change of the journal; see `Entries.add`."""
+
+    def __init__(self, known: Places, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside) -> None:
+        # All that takes time comes before the lock.
+        texts: dict[bytes, bytes] = {}
+        self._rows = written(rows, texts)
+        self._texts = texts
+        self._known = known
+        self._now = now
+        self._beside = beside
+        self._added: dict[bytes, int] = {}
+        self._is_folded = False
+        self._last = 0
+        self.pages = 0
+
+    def statements(self, connection: sqlite3.Connection, *, is_late: bool) -> list[Statement]:
+        """Give what is to be committed, under the lock."""
+        known = self._known
+        # The number of the next block is taken where another handle has added one: that spares a look at each commit.
+        if is_late or not known.knows(connection):
+            known.refresh(connection)
+        numbers: dict[bytes, int] = {}
+        if there := known.find(connection, [entry[0] for _, entry in self._rows]):
+            # What a handle knows by heart may have been pruned, or damaged, meanwhile.
+            numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
+        blocks, self._added, self._last = _laid(self._rows, numbers, known.last, self._now)
+        numbers.update(self._added)
+        folding = known.folding(connection, self._added, self._last)
+        self._is_folded = bool(folding)
+        found: list[Statement] = [(_INSERT_TEXT, list(self._texts.items()))] if self._texts else []
+        if blocks:
+            found.append((_INSERT_BLOCK, blocks))
+        found += folding
+        found += self._beside.statements([numbers[entry[0]] for _, entry in self._rows])
+        self.pages = sum([len(row[5]) for row in blocks]) // PAGE_BYTES + sum([len(rows) for _, rows in found])
+        return found
+
+    def committed(self) -> None:
+        """Take note that it was."""
+        self._known.add(self._added, self._last, is_folded=self._is_folded)
+        self._beside.committed()
+
+
+def _laid(
+    rows: Sequence[tuple[_Head, Written]], there: Iterable[bytes], last: int, now: float
+) -> tuple[list[tuple[Any, ...]], dict[bytes, int], int]:
+    """Lay rows whose key is not there into blocks; give these, the numbers by key, and the last block."""
+    by_head: dict[_Head, list[Written]] = {}
+    seen = set(there)
+    for head, entry in rows:
+        if entry[0] not in seen:
+            seen.add(entry[0])
+            by_head.setdefault(head, []).append(entry)
+    blocks: list[tuple[Any, ...]] = []
+    added: dict[bytes, int] = {}
+    for head, entries in by_head.items():
+        for some in block.parts(entries):
+            last += 1
+            blocks.append((last, *head, len(some), block.body_of(some), now))
+            number = numbered(last, 0)
+            for entry in some:
+                added[entry[0]] = number
+                number += 1
+    return blocks, added, last
+
+
+def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) -> tuple[dict[bytes, Entry], list[int]]:
+    """Read the entries that keys may have; give the sound ones, and the numbers of damaged ones."""
+    by_block: dict[int, list[tuple[bytes, int]]] = {}
+    for key, number in wanted:
+        by_block.setdefault(located(number)[0], []).append((key, number))
     found: dict[bytes, Entry] = {}
     damaged: list[int] = []
-    for start in range(0, len(keys), _KEYS_A_QUERY):
-        some = keys[start : start + _KEYS_A_QUERY]
-        marks = ",".join("?" * len(some))
-        for row in journal.read(f"SELECT {COLUMNS} FROM entry WHERE key IN ({marks})", some):
-            entry = checked(row)
-            if entry is None:
-                damaged.append(row[0])
-            else:
-                found[entry.key] = entry
+    for row in _rows(connection, list(by_block)):
+        opened = block.opened(row)
+        for key, number in by_block[row[0]]:
+            entry = None if opened is None else opened.entry(located(number)[1])
+            if entry is not None:
+                if entry.key == key:  # else another's, whose key begins alike
+                    found[key] = entry
+            elif opened is None or not opened.is_hole(located(number)[1]):
+                damaged.append(number)
     return found, damaged
 
 
-def checked(row: tuple[Any, ...]) -> Entry | None:
-    """Turn a row, its digest last, into an entry; None where the digest does not fit."""
-    _, key, kind, model, schema, asked, value, digest = row
-    return Entry._make(row[:-1]) if _digest(key, kind, model, schema, asked, value) == digest else None
+def _rows(connection: sqlite3.Connection, blocks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(blocks), _BLOCKS_A_QUERY):
+        some = blocks[start : start + _BLOCKS_A_QUERY]
+        marks = ",".join("?" * len(some))
+        yield from connection.execute(f"SELECT {block.COLUMNS} FROM block WHERE seq IN ({marks})", some)
 
 
-def insertion(rows: Sequence[tuple[Address, str, bytes]], now: float) -> list[Statement]:
-    """Give the statements that write (address, schema, value) rows; a key that is there keeps its first value."""
-    texts: dict[bytes, bytes] = {}
-    written = []
-    for address, schema, value in rows:
-        key, kind, model, _, _ = address
-        asked = asked_of(address, texts)
-        written.append((key, kind, model, schema, asked, value, _digest(key, kind, model, schema, asked, value), now))
-    return [(_INSERT_TEXT, list(texts.items())), (_INSERT_ENTRY, written)] if texts else [(_INSERT_ENTRY, written)]
+def newest(journal: Journal, kind: str, most: int | None = None) -> list[Entry]:
+    """Give the sound entries of a kind, newest first."""
+
+    def read(connection: sqlite3.Connection) -> list[Entry]:
+        rows = connection.execute(f"SELECT {block.COLUMNS} FROM block WHERE kind = ? ORDER BY seq DESC", (kind,))
+        return list(islice((entry for row in rows for entry in reversed(entries_in(row))), most))
+
+    return journal.reading(read)
 
 
-_INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
-_INSERT_ENTRY = (
-    # Not OR IGNORE, which would also pass over a row that is wrong in another way.
-    "INSERT INTO entry (key, kind, model, schema, asked, value, digest, created_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
-)
+def entries_in(row: Sequence[Any]) -> list[Entry]:
+    """Give the sound entries of a block's row."""
+    opened = block.opened(row)
+    found = [] if opened is None else [opened.entry(place) for place in opened.places()]
+    return [entry for entry in found if entry is not None]
 
 
-def drop(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
-    """Remove rows and what refers to them."""
-    connection.executemany("DELETE FROM entry WHERE seq = ?", [(number,) for number in numbers])
-    connection.executemany("DELETE FROM usage WHERE entry = ?", [(number,) for number in numbers])
+def remove(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
+    """Remove entries and what refers to them, within a transaction; give how many there were."""
+    by_block: dict[int, list[int]] = {}
+    for number in numbers:
+        seq, place = located(number)
+        by_block.setdefault(seq, []).append(place)
+    ((highest,),) = connection.execute("SELECT max(seq) FROM block").fetchall()
+    count = 0
+    for row in list(_rows(connection, list(by_block))):
+        seq, opened = row[0], block.opened(row)
+        places = by_block[seq]
+        size, body = 0, b""
+        if opened is not None:
+            gone = [place for place in places if not opened.is_hole(place)]
+            count += len(gone)
+            connection.executemany(*removal([(opened.keys[place], numbered(seq, place)) for place in gone]))
+            if len(gone) < len(list(opened.places())):
+                size, body = opened.without(gone)
+        if size or seq == highest:  # the highest stays, empty at least: see `places.py`
+            connection.execute("UPDATE block SET entries = ?, body = ? WHERE seq = ?", (size, body, seq))
+        else:
+            connection.execute("DELETE FROM block WHERE seq = ?", (seq,))
+        connection.execute("UPDATE usage SET entries = entries & ~? WHERE block = ?", (block.bits_of(places), seq))
+    connection.execute("DELETE FROM usage WHERE entries = 0")
+    return count
 
 
-def asked_of(address: Address, texts: dict[bytes, bytes]) -> bytes:
-    """Write what was asked for the file; long texts go into ``texts`` and leave a reference."""
-    text = address.asked_json
-    if len(text) <= _LONG_CHARACTERS:
-        if not may_hold_secret(text.decode("latin-1")):  # which keeps ASCII where it is, and is read far faster
-            return text
-        plain = text.decode("utf-8", "surrogatepass")
-        if redacted(plain) is plain:
-            return text
+def written(rows: Sequence[tuple[Address, str, bytes]], texts: dict[bytes, bytes]) -> list[tuple[_Head, Written]]:
+    """Write (address, schema, value) rows for blocks; long texts of what was asked go into ``texts``."""
+    plain = _are_plain([address.asked_json for address, _, _ in rows])
+    found: list[tuple[_Head, Written]] = []
+    for (key, kind, model, asked), schema, value in rows:
+        if not plain:
+            asked = _asked_of(asked, texts)
+        digest = block.digest_of(key, kind, model, schema, asked, value)
+        found.append(((kind, model, schema), (key, digest, asked, value)))
+    return found
+
+
+def _are_plain(asked: Sequence[bytes]) -> bool:
+    """Say at a glance, for all at once, that nothing has to be replaced."""
+    if max(map(len, asked)) > _LONG_CHARACTERS:
+        return False
+    return not may_hold_secret(b" ".join(asked).decode("latin-1"))  # which keeps ASCII where it is, and is read fast
+
+
+def _asked_of(text: bytes, texts: dict[bytes, bytes]) -> bytes:
+    if _are_plain([text]):
+        return text
+    plain = text.decode("utf-8", "surrogatepass")
+    if len(text) <= _LONG_CHARACTERS and redacted(plain) is plain:
+        return text
     # Within strings only: a pattern that ran over quotation marks would leave no JSON.
-    short = _shortened(address.asked, texts)
+    short = _shortened(json.loads(plain), texts)
     return json.dumps(short, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
@@ -136,22 +269,3 @@ def lengthened(journal: Journal, value: Any) -> Any:
             return rows[0][0].decode("utf-8", "surrogatepass")
         return f"[a text that is no longer readable: {digest.hex()[:12]}]"
     return {name: lengthened(journal, item) for name, item in value.items()}
-
-
-def _digest(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
-    try:
-        head = _heads.get((kind, model, schema)) or _head(kind, model, schema)
-        return sha256(b"".join((b"%d %d " % (len(head), len(asked)), key, head, asked, value))).digest()
-    except (TypeError, AttributeError, UnicodeError):
-        return b""  # a damaged row may hold other types than were written; this fits no digest
-
-
-_heads: dict[tuple[str, str, str], bytes] = {}
-_MOST_HEADS = 256
-
-
-def _head(kind: str, model: str, schema: str) -> bytes:
-    if len(_heads) >= _MOST_HEADS:
-        _heads.clear()
-    head = _heads[kind, model, schema] = f"{kind}\0{model}\0{schema}".encode()
-    return head

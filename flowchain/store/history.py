@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from flowchain.errors import StoreError, shown
-from flowchain.store import entries
+from flowchain.store import block, entries, usage
+from flowchain.store.block import located
 from flowchain.store.journal import Journal
 from flowchain.store.runs import changed_nodes
 
@@ -108,26 +109,22 @@ def failures(journal: Journal, number: int) -> list[FailureRecord]:
 
 def work(journal: Journal, number: int) -> Iterator[EntryRecord]:
     """Give what a run used, in the order it was first done; damaged entries are left out."""
-    numbers = [row[0] for row in journal.read("SELECT entry FROM usage WHERE run = ? ORDER BY entry", [number])]
-    yield from _work(journal, numbers)
+    yield from _work(journal, usage.of(journal, number))
 
 
-def _work(journal: Journal, numbers: list[int]) -> Iterator[EntryRecord]:
-    for number in numbers:
-        for row in journal.read(f"SELECT {entries.COLUMNS} FROM entry WHERE seq = ?", [number]):
-            entry = entries.checked(row)
-            if entry is not None:
-                reply = json.loads(entry.value.decode("utf-8", "surrogatepass"))
-                asked = entries.asked_values(journal, entry.asked)
-                yield EntryRecord(entry.seq, entry.kind, entry.model, asked, reply)
+def _work(journal: Journal, used: Mapping[int, int]) -> Iterator[EntryRecord]:
+    for seq in sorted(used):
+        for row in journal.read(f"SELECT {block.COLUMNS} FROM block WHERE seq = ?", [seq]):
+            for entry in entries.entries_in(row):
+                if used[seq] >> located(entry.number)[1] & 1:
+                    reply = json.loads(entry.value.decode("utf-8", "surrogatepass"))
+                    asked = entries.asked_values(journal, entry.asked)
+                    yield EntryRecord(entry.number, entry.kind, entry.model, asked, reply)
 
 
 def compare(journal: Journal, first: RunRecord, second: RunRecord) -> RunDifference:
     """Say how two runs differ: declarations, inputs, work and value."""
-    used = [
-        {row[0] for row in journal.read("SELECT entry FROM usage WHERE run = ?", [one.number])}
-        for one in (first, second)
-    ]
+    one, other = (usage.of(journal, run.number) for run in (first, second))
     return RunDifference(
         nodes=tuple(changed_nodes(first.chain, second.chain)),
         inputs=tuple(
@@ -135,9 +132,9 @@ def compare(journal: Journal, first: RunRecord, second: RunRecord) -> RunDiffere
             for name in sorted(first.inputs.keys() | second.inputs.keys())
             if first.inputs.get(name, {}).get("digest") != second.inputs.get(name, {}).get("digest")
         ),
-        only_first=tuple(_work(journal, sorted(used[0] - used[1]))),
-        only_second=tuple(_work(journal, sorted(used[1] - used[0]))),
-        shared=len(used[0] & used[1]),
+        only_first=tuple(_work(journal, {seq: bits & ~other.get(seq, 0) for seq, bits in one.items()})),
+        only_second=tuple(_work(journal, {seq: bits & ~one.get(seq, 0) for seq, bits in other.items()})),
+        shared=sum((bits & other.get(seq, 0)).bit_count() for seq, bits in one.items()),
         is_value_equal=first.value == second.value,
     )
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from flowchain.errors import StoreError, shown
-from flowchain.store import entries, reply
+from flowchain.store import block, entries, places, reply, usage
+from flowchain.store.block import Block, numbered, places_in
 from flowchain.store.journal import Journal
-from flowchain.store.runs import digest_of
 
-_ROWS_A_READ = 500
+T = TypeVar("T")
+_BLOCKS_A_READ = 50
+_BLOCKS_A_PRUNING = 5
 _TEXT_REFERENCE = re.compile(rb'\{"\$text":"([0-9a-f]{64})"\}')
 
 
@@ -48,8 +53,7 @@ def prune(journal: Journal, *, created_before: float | None, keep_runs: int | No
         gone = _outdated_entries(connection, created_before, runs)
         for table, column in (("usage", "run"), ("failure", "run"), ("run", "seq")):
             connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(run,) for run in runs])
-        entries.drop(connection, gone)
-        count = len(gone)
+        count = entries.remove(connection, gone)
         if max_bytes is not None:
             count += _drop_oldest(connection, max_bytes)
         texts = _drop_unused_texts(connection)
@@ -64,25 +68,28 @@ def _outdated_runs(connection: sqlite3.Connection, created_before: float | None,
 
 
 def _outdated_entries(connection: sqlite3.Connection, created_before: float | None, runs: list[int]) -> list[int]:
-    marks = ",".join(map(str, runs))
-    if created_before is None:
-        # What was recorded without any run is nobody's, and no reason to remove it was given.
-        statement = f"SELECT DISTINCT entry FROM usage WHERE run IN ({marks})"
-        candidates = connection.execute(statement).fetchall()
-    else:
-        candidates = connection.execute("SELECT seq FROM entry WHERE created_at < ?", [created_before]).fetchall()
-    kept = {row[0] for row in connection.execute(f"SELECT DISTINCT entry FROM usage WHERE run NOT IN ({marks})")}
-    return [row[0] for row in candidates if row[0] not in kept]
+    gone, kept = defaultdict[int, int](int), defaultdict[int, int](int)
+    outdated = set(runs)
+    for run, seq, bits in connection.execute("SELECT run, block, entries FROM usage"):
+        used = gone if run in outdated and created_before is None else kept
+        if run not in outdated or created_before is None:
+            used[seq] |= bits
+    if created_before is not None:
+        # What was recorded without any run is nobody's, and goes by its age alone.
+        rows = connection.execute("SELECT seq, entries FROM block WHERE created_at < ?", [created_before])
+        gone.update({seq: 2**count - 1 for seq, count in rows})
+    return [numbered(seq, place) for seq, bits in gone.items() for place in places_in(bits & ~kept.get(seq, 0))]
 
 
 def _drop_oldest(connection: sqlite3.Connection, max_bytes: int) -> int:
     count = 0
     while _used_bytes(connection) > max_bytes:
-        rows = connection.execute("SELECT seq FROM entry ORDER BY seq LIMIT ?", [_ROWS_A_READ // 5]).fetchall()
+        rows = connection.execute(
+            "SELECT seq, entries FROM block WHERE entries > 0 ORDER BY seq LIMIT ?", [_BLOCKS_A_PRUNING]
+        ).fetchall()
         if not rows:
             break
-        entries.drop(connection, [row[0] for row in rows])
-        count += len(rows)
+        count += entries.remove(connection, [numbered(seq, place) for seq, size in rows for place in range(size)])
     return count
 
 
@@ -96,8 +103,8 @@ def _used_bytes(connection: sqlite3.Connection) -> int:
 def _drop_unused_texts(connection: sqlite3.Connection) -> int:
     used = {
         bytes.fromhex(match.decode())
-        for (asked,) in connection.execute("SELECT asked FROM entry WHERE instr(asked, ?)", [b"$text"])
-        for match in _TEXT_REFERENCE.findall(asked)
+        for (body,) in connection.execute("SELECT body FROM block WHERE instr(body, ?)", [b"$text"])
+        for match in _TEXT_REFERENCE.findall(body)
     }
     rows = connection.execute("SELECT seq, digest FROM text").fetchall()
     gone = [(number,) for number, digest in rows if digest not in used]
@@ -108,35 +115,38 @@ def _drop_unused_texts(connection: sqlite3.Connection) -> int:
 def verify(journal: Journal) -> Verified:
     """Check the file's structure, every digest, every value against its schema, and every finished run's entries."""
     problems: list[str] = []
-    (highest,) = _tried(journal, "SELECT max(seq) FROM entry", problems, "the entries") or [(0,)]
+    highest = _tried(journal, "SELECT max(seq) FROM block", problems, "the entries") or [(0,)]
     structure = _tried(journal, "PRAGMA integrity_check", problems, "the structure")
     problems.extend(f"structure: {finding}" for (finding,) in structure if finding != "ok")
     count = 0
-    for start in range(0, (highest[0] or 0) + 1, _ROWS_A_READ):
-        statement = f"SELECT {entries.COLUMNS} FROM entry WHERE seq > {start - 1} AND seq < {start + _ROWS_A_READ}"
-        for row in _tried(journal, statement, problems, f"entries {start} to {start + _ROWS_A_READ - 1}"):
-            count += 1
-            problem = _problem(row)
-            if problem is not None:
-                problems.append(f"entry {row[0]}: {problem}")
+    for start in range(0, (highest[0][0] or 0) + 1, _BLOCKS_A_READ):
+        end = start + _BLOCKS_A_READ
+        statement = f"SELECT {block.COLUMNS} FROM block WHERE seq >= {start} AND seq < {end}"
+        for row in _tried(journal, statement, problems, f"blocks {start} to {end - 1}"):
+            found = block.opened(row)
+            if found is None:
+                problems.append(f"block {row[0]}: its lengths do not fit; it will be done again")
+                continue
+            standing = list(found.places())
+            count += len(standing)
+            told = ((numbered(found.seq, place), _problem(found, place)) for place in standing)
+            problems += [f"entry {number}: {problem}" for number, problem in told if problem is not None]
+            problems += _misplaced(journal, found)
     for number, digest, text in _tried(journal, "SELECT seq, digest, text FROM text", problems, "the texts"):
         if not isinstance(text, bytes) or sha256(text).digest() != digest:
             problems.append(f"text {number}: its digest does not fit")
     runs = _tried(journal, "SELECT seq, id, entries, digest FROM run", problems, "the runs")
     for number, run_id, used, digest in runs:
         if used is not None:
-            statement = (
-                "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq"
-                f" WHERE run = {int(number)} ORDER BY key"
-            )
-            rows = _tried(journal, statement, problems, f"the entries of run {shown(run_id)}")
-            if len(rows) != used or digest_of(rows) != digest:
-                problems.append(f"run {shown(run_id)}: of the {used} entries it used, {len(rows)} are here unchanged")
+            summary = partial(usage.summary, run=number)
+            there = _asked(journal, summary, problems, f"the entries of run {shown(run_id)}")
+            if there is not None and there != (used, digest):
+                problems.append(f"run {shown(run_id)}: of the {used} entries it used, {there[0]} are here unchanged")
     return Verified(entries=count, runs=len(runs), sqlite_version=sqlite3.sqlite_version, problems=tuple(problems))
 
 
-def _problem(row: tuple[Any, ...]) -> str | None:
-    entry = entries.checked(row)
+def _problem(found: Block, place: int) -> str | None:
+    entry = found.entry(place)
     if entry is None:
         return "its digest does not fit; it will be done again"
     try:
@@ -146,9 +156,20 @@ def _problem(row: tuple[Any, ...]) -> str | None:
     return None
 
 
+def _misplaced(journal: Journal, found: Block) -> list[str]:
+    problems: list[str] = []
+    keyed = [(found.keys[place], numbered(found.seq, place)) for place in found.places()]
+    lost = _asked(journal, partial(places.misplaced, entries=keyed), problems, f"block {found.seq}") or []
+    return [*problems, *(f"entry {number}: its key does not lead to it; it will be done again" for number in lost)]
+
+
 def _tried(journal: Journal, statement: str, problems: list[str], what: str) -> list[tuple[Any, ...]]:
+    return _asked(journal, lambda connection: connection.execute(statement).fetchall(), problems, what) or []
+
+
+def _asked(journal: Journal, read: Callable[[sqlite3.Connection], T], problems: list[str], what: str) -> T | None:
     try:
-        return journal.read(statement)
+        return journal.reading(read)
     except StoreError as exc:
         problems.append(f"{what}: {exc.got}")
-        return []
+        return None

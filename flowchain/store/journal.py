@@ -14,21 +14,36 @@ import os
 import sqlite3
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeVar
 
 from flowchain.errors import StoreError
 from flowchain.store import opening as opening_
 from flowchain.store.lock import FileLock
 from flowchain.store.opening import PAGE_BYTES, Opening
+from flowchain.store.schema import Statement
 
-Statement: TypeAlias = tuple[str, Sequence[Sequence[Any]]]
-"""SQL, and the parameters of each of its executions."""
+T = TypeVar("T")
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # index pages are rewritten at random: the longer, the fewer copies of each
 _LARGE_WAL_BYTES = 64 * 1024 * 1024
+
+
+class Change(Protocol):
+    """What is to be committed, worked out under the lock."""
+
+    pages: int
+    """How many pages of the file it changes, at most, once `statements` were asked for."""
+
+    def statements(self, connection: sqlite3.Connection, *, is_late: bool) -> Sequence[Statement]:
+        """Give what is to be run; ``is_late``: what was given before took a number that is taken."""
+        ...
+
+    def committed(self) -> None:
+        """Learn that it was."""
+        ...
 
 
 class _Held:
@@ -124,12 +139,7 @@ class Journal:
 
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SELECT; StoreError where it can't be read."""
-        with self._held.lock:
-            try:
-                return self._connected().execute(statement, parameters).fetchall()
-            except (sqlite3.Error, OverflowError) as exc:
-                self._drop_after(exc)
-                raise self._unreadable(exc) from exc
+        return self.reading(lambda connection: connection.execute(statement, parameters).fetchall())
 
     def news(self) -> int:
         """Count the times that others were seen to have written: for comparing, and without looking at a row."""
@@ -139,30 +149,36 @@ class Journal:
                 self._version, self._news = version, self._news + 1
             return self._news
 
+    def reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Read with several statements, no other thread between them; StoreError where it can't be read."""
+        with self._held.lock:
+            try:
+                return read(self._held.connection or self._connected())
+            except (sqlite3.Error, OverflowError) as exc:
+                self._drop_after(exc)
+                raise self._unreadable(exc) from exc
+
     def write(self) -> _Transaction:
         """Hold one transaction: committed at the end of a ``with`` block, rolled back where it raises."""
         return self._transaction
 
-    def commit(self, statements: Sequence[Statement]) -> None:
-        """Run statements, each for all its parameters, as one transaction; what `write` does, in one short way.
+    def commit(self, change: Change) -> None:
+        """Make a change as one transaction; what `write` does, in one short way.
 
         This is where replies are recorded, one by one perhaps: each call saved here is 1 % of raw SQLite's cost.
         """
-        rows = sum([len(parameters) for _, parameters in statements])
         with self._held.lock:
             try:
                 connection = self._locked()
                 try:
-                    if rows == 1 and len(statements) == 1:
-                        # One execution is a transaction by itself: two statements less.
-                        connection.execute(statements[0][0], statements[0][1][0])
-                    else:
-                        connection.execute("BEGIN IMMEDIATE")
-                        for statement, parameters in statements:
-                            connection.executemany(statement, parameters)
-                        connection.execute("COMMIT")
-                    self._count(connection, rows)
-                except sqlite3.Error as exc:
+                    try:
+                        _run(connection, change.statements(connection, is_late=False))
+                    except sqlite3.IntegrityError:
+                        self._roll_back(connection)
+                        _run(connection, change.statements(connection, is_late=True))
+                    change.committed()
+                    self._count(connection, change.pages)
+                except (sqlite3.Error, OverflowError) as exc:
                     raise self._failed(connection, exc) from exc
                 except BaseException:
                     self._roll_back(connection)
@@ -203,7 +219,8 @@ class Journal:
         if exc is None:
             try:
                 connection.execute("COMMIT")
-                self._count(connection, connection.total_changes - self._changes)
+                # Each changed row touches a leaf of its table and, perhaps, one of an index.
+                self._count(connection, 2 * (connection.total_changes - self._changes))
             except sqlite3.Error as error:
                 exc = error
         if isinstance(exc, sqlite3.Error):
@@ -211,14 +228,13 @@ class Journal:
         if exc is not None:
             self._roll_back(connection)
 
-    def _count(self, connection: sqlite3.Connection, rows: int) -> None:
+    def _count(self, connection: sqlite3.Connection, pages: int) -> None:
         """Fold the log into the file once it may have grown enough."""
-        # Each changed row touches a leaf of the table and one of the index by key, at worst.
-        self._unchecked_bytes += PAGE_BYTES * (2 * rows + 1)
+        self._unchecked_bytes += PAGE_BYTES * (pages + 1)
         if self._unchecked_bytes > _CHECKPOINT_BYTES:
             self._checkpoint(connection)
 
-    def _failed(self, connection: sqlite3.Connection, exc: sqlite3.Error) -> StoreError:
+    def _failed(self, connection: sqlite3.Connection, exc: Exception) -> StoreError:
         self._roll_back(connection)
         self._drop_after(exc)
         return self._unwritable(exc)
@@ -353,6 +369,17 @@ class Journal:
             wanted="a flowchain store, or a path where one can be created",
             fix="Give another path, or remove the cause.",
         )
+
+
+def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+    if len(statements) == 1 and len(statements[0][1]) == 1:
+        # One execution is a transaction by itself: two statements less.
+        connection.execute(statements[0][0], statements[0][1][0])
+    elif statements:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement, parameters in statements:
+            connection.executemany(statement, parameters)
+        connection.execute("COMMIT")
 
 
 def _reason(exc: Exception) -> str:

@@ -23,7 +23,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from hashlib import blake2b
-from operator import attrgetter
+from operator import attrgetter, is_
 from pathlib import PurePath
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
@@ -40,6 +40,7 @@ from flowchain.records import Sampling
 KEY_BYTES = 32
 _FORMAT = 1
 _PERSON = b"flowchain key"  # BLAKE2's own domain separation: no other use of the hash gives the same digest
+_new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -51,10 +52,8 @@ class Address(NamedTuple):
     """The request's task, or ``function``."""
     model: str
     """The model's fingerprint, or the function's name; secrets replaced."""
-    asked: Any
-    """The encoded fields, as JSON values."""
     asked_json: bytes
-    """The same, written out: the very text that was hashed, in UTF-8 (and lone surrogates, where there are some)."""
+    """The encoded fields as they were hashed, in UTF-8 (and lone surrogates, where there are some)."""
 
 
 def address_of(asked: Asked) -> Address:
@@ -73,7 +72,8 @@ def address_of(asked: Asked) -> Address:
     request = asked.request
     kind = type(request)
     head, model = _heads.get((kind, asked.fingerprint)) or _head(kind, asked.fingerprint)
-    return _address(head, kind.task, model, _fields_of(request, kind.__name__))
+    plan = _plans.get(kind) or _planned(kind)
+    return _address(head, kind.task, model, _required_of(request, plan) or _fields_of(request, kind.__name__))
 
 
 def json_of(value: object, where: str) -> bytes:
@@ -104,7 +104,7 @@ def _address(head: blake2b, kind: str, model: str, values: dict[str, Any]) -> Ad
         text = _written(values, kind)
     digest = head.copy()
     digest.update(text)
-    return Address(digest.digest(), kind, model, values, text)
+    return _new(Address, (digest.digest(), kind, model, text))
 
 
 def _written(value: object, where: str) -> bytes:
@@ -242,12 +242,24 @@ def _excerpt(value: Excerpt) -> Any:
     return text if parts == [[0, len(text)]] else {"$parts": [text, parts]}
 
 
+def _required_of(value: Any, plan: _Plan) -> dict[str, Any] | None:
+    """Give the fields of a value all of whose others have their defaults; None for any that is not as simple."""
+    if not plan.is_simple or not all(map(is_, plan.get_optional(value), plan.defaults)):
+        return None
+    items = plan.get_required(value)
+    for item in items:
+        kind = type(item)
+        if kind is not str and kind is not int:
+            return None
+    return dict(zip(plan.required, items, strict=True))
+
+
 def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
     kind = type(value)
-    getter, plan, may_have_extra = _plans.get(kind) or _planned(kind)
+    plan = _plans.get(kind) or _planned(kind)
     skipped = "seed" if kind is Sampling and value.temperature == 0 else None
     found: dict[str, Any] = {}
-    for (name, default, default_encoded, is_float), item in zip(plan, getter(value), strict=True):
+    for (name, default, default_encoded, is_float), item in zip(plan.fields, plan.get_all(value), strict=True):
         if item is default or name == skipped:
             continue
         kind = type(item)
@@ -259,7 +271,7 @@ def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
         # Compared as encoded: a greedy sampling with a seed is the default one.
         if default is MISSING or not _is_same(item, default_encoded):
             found[name] = item
-    if may_have_extra and (extra := value.__pydantic_extra__):
+    if plan.may_have_extra and (extra := value.__pydantic_extra__):
         found["$extra"] = _encoded(dict(sorted(extra.items())), where)
     return found
 
@@ -273,9 +285,23 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is not dict or all(_is_same(one[name], other[name]) for name in one)
 
 
-_Plan = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object, Any, bool], ...], bool]
-"""How to get all fields at once; their names, defaults (MISSING: none), the same encoded, and "is it a float"; and
-whether there may be fields beside them."""
+class _Plan(NamedTuple):
+    """How the fields of a class are taken from its values, in alphabetical order."""
+
+    fields: tuple[tuple[str, object, Any, bool], ...]
+    """Name, default (MISSING: none), the same encoded, and "is it a float"."""
+    get_all: Callable[[Any], tuple[Any, ...]]
+    required: tuple[str, ...]
+    """Those without a default."""
+    get_required: Callable[[Any], tuple[Any, ...]]
+    defaults: tuple[object, ...]
+    get_optional: Callable[[Any], tuple[Any, ...]]
+    may_have_extra: bool
+    """May there be fields beside them?"""
+    is_simple: bool
+    """Are texts and whole numbers among the required ones written as they are, and is there nothing beside them?"""
+
+
 _plans: dict[type[Any], _Plan] = {}
 
 
@@ -292,11 +318,23 @@ def _planned(kind: type[Any]) -> _Plan:
     else:
         found = [(field.name, field.default) for field in fields(kind)]
     found.sort(key=lambda pair: pair[0])
-    names = [name for name, _ in found]
-    getter = attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
-    plan = [(name, default, _encoded_default(default), hints.get(name) is float) for name, default in found]
-    known = _plans[kind] = getter, tuple(plan), issubclass(kind, BaseModel)
-    return known
+    required = tuple(name for name, default in found if default is MISSING)
+    optional = [(name, default) for name, default in found if default is not MISSING]
+    plan = _plans[kind] = _Plan(
+        tuple((name, default, _encoded_default(default), hints.get(name) is float) for name, default in found),
+        _getter([name for name, _ in found]),
+        required,
+        _getter(required),
+        tuple(default for _, default in optional),
+        _getter([name for name, _ in optional]),
+        issubclass(kind, BaseModel),
+        not issubclass(kind, BaseModel) and not any(hints.get(name) is float for name in required),
+    )
+    return plan
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 
 def _encoded_default(default: object) -> Any:

@@ -9,10 +9,12 @@ from typing import TypeVar
 from flowchain.errors import StoreError
 from flowchain.protocols import Asked
 from flowchain.records import Reply, Request
-from flowchain.store import entries, reply
+from flowchain.store import reply, usage
 from flowchain.store.claims import Claims
-from flowchain.store.journal import Journal, Statement
+from flowchain.store.entries import Entries, remove
+from flowchain.store.journal import Journal
 from flowchain.store.key import Address, address_of
+from flowchain.store.schema import Statement
 
 T = TypeVar("T")
 _MOST_REMEMBERED = 10_000
@@ -22,13 +24,15 @@ _MOST_UNNOTED = 64  # pieces of work that a run did and that a kill keeps from b
 class Ledger:
     """Recalls and records, for the store itself or for one of its runs (``run`` is then its number)."""
 
-    def __init__(self, journal: Journal, claims: Claims, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, entries: Entries, claims: Claims, clock: Callable[[], float]) -> None:
         self._journal = journal
+        self._entries = entries
         self._claims = claims
         self._clock = clock
-        # What runs used and is not noted yet: it would cost a third page in every commit, for people's sake alone.
-        self._read_by: dict[int, list[int]] = {}
-        self._saved_by: dict[int, list[bytes]] = {}
+        # What runs used and is not noted yet, and how much of it they saved: to note it would cost a second page in
+        # every commit, for people's sake alone.
+        self._used_by: dict[int, list[int]] = {}
+        self._unnoted: dict[int, int] = {}
         self._remembered: dict[int, tuple[Request[object], str, Address]] = {}
 
     def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
@@ -70,22 +74,9 @@ class Ledger:
 
     def usage(self, run: int) -> list[Statement]:
         """Give the statements that note what a run has used since they were last asked for."""
-        statements: list[Statement] = []
-        if read := self._read_by.pop(run, None):
-            statements.append(
-                (
-                    "INSERT INTO usage VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    [(run, number) for number in sorted(set(read))],
-                )
-            )
-        if saved := self._saved_by.pop(run, None):
-            statements.append(
-                (
-                    "INSERT INTO usage SELECT ?, seq FROM entry WHERE key = ? ON CONFLICT DO NOTHING",
-                    [(run, key) for key in saved],
-                )
-            )
-        return statements
+        self._unnoted.pop(run, None)
+        used = self._used_by.pop(run, None)
+        return [usage.note(run, used)] if used else []
 
     def address(self, asked: Asked, *, forget: bool = False) -> Address:
         """Give the address of a request; `recall` remembers it for `record`, since hashing takes time."""
@@ -101,7 +92,7 @@ class Ledger:
         self._remembered[id(asked.request)] = (asked.request, asked.fingerprint, address)
 
     def _read(self, addresses: Sequence[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
-        found, damaged = entries.find(self._journal, [address.key for address in addresses])
+        found, damaged = self._entries.find([address.key for address in addresses])
         values: dict[bytes, T] = {}
         numbers: list[int] = []
         for key, (number, _, _, _, schema, _, value) in found.items():
@@ -112,21 +103,13 @@ class Ledger:
             else:
                 numbers.append(number)
         if run is not None:
-            self._read_by.setdefault(run, []).extend(numbers)
+            self._used_by.setdefault(run, []).extend(numbers)
         if damaged:
             self._drop(damaged)
         return values
 
     def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
-        statements = entries.insertion(rows, self._clock())
-        if self._claims.is_used:
-            statements.append(self._claims.freeing([address.key for address, _, _ in rows]))
-        if run is not None:
-            saved = self._saved_by.setdefault(run, [])
-            saved += [address.key for address, _, _ in rows]
-            if len(saved) >= _MOST_UNNOTED:
-                statements += self.usage(run)
-        self._journal.commit(statements)
+        self._entries.add(rows, self._clock(), _Beside(self, [address.key for address, _, _ in rows], run))
         self._journal.saved += len(rows)
 
     def _drop(self, damaged: list[int]) -> None:
@@ -135,4 +118,42 @@ class Ledger:
         )
         if not self._journal.is_read_only:
             with self._journal.write() as connection:
-                entries.drop(connection, damaged)
+                remove(connection, damaged)
+
+
+class _Beside:
+    """What `Ledger` writes in one commit with entries: what their run has used, when it is time; and freed claims."""
+
+    def __init__(self, ledger: Ledger, keys: Sequence[bytes], run: int | None) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._run = run
+        self._used: Sequence[int] = ()
+        self._is_noted = False
+        self._noted = 0
+
+    def statements(self, numbers: Sequence[int]) -> Sequence[Statement]:
+        ledger, run = self._ledger, self._run
+        statements: list[Statement] = []
+        if ledger._claims.is_used:
+            statements.append(ledger._claims.freeing(self._keys))
+        if run is not None:
+            self._used, self._is_noted = numbers, False
+            if ledger._unnoted.get(run, 0) + len(numbers) >= _MOST_UNNOTED:
+                before = list(ledger._used_by.setdefault(run, []))
+                self._noted = len(before)
+                self._is_noted = True
+                statements.append(usage.note(run, [*before, *numbers]))
+        return statements
+
+    def committed(self) -> None:
+        ledger, run = self._ledger, self._run
+        if run is None:
+            return
+        if self._is_noted:
+            # Another thread may have read back more for this run, meanwhile.
+            del ledger._used_by[run][: self._noted]
+            ledger._unnoted[run] = 0
+        else:
+            ledger._used_by.setdefault(run, []).extend(self._used)
+            ledger._unnoted[run] = ledger._unnoted.get(run, 0) + len(self._used)

@@ -122,8 +122,5 @@ def _stand_in(store: Store, model: Model, error: Exception) -> StandIn:
 def _notes(store: Store, kind: str) -> Iterator[tuple[Any, str, Any]]:
     """What was asked, of which model, and the value; newest first."""
     journal = store._journal
-    statement = f"SELECT {entries.COLUMNS} FROM entry WHERE kind = ? ORDER BY seq DESC"
-    for row in journal.read(statement, [kind]):
-        entry = entries.checked(row)
-        if entry is not None:
-            yield entries.asked_values(journal, entry.asked), entry.model, json.loads(entry.value)
+    for entry in entries.newest(journal, kind):
+        yield entries.asked_values(journal, entry.asked), entry.model, json.loads(entry.value)

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from flowchain.errors import StoreError, escape
-from flowchain.store import schema
+from flowchain.store import migration, schema
 
 PAGE_BYTES = 4096
 _LEAST_FREE_BYTES = 256 * 1024  # room for the tables, the WAL and its index, and a first few replies
@@ -107,7 +108,15 @@ def connect(opening: Opening) -> sqlite3.Connection:
             connection.execute("COMMIT")
             if opening.durability == "power":
                 _sync_folder(opening.path.resolve().parent)
-        schema.check(connection, opening.name)
+        if schema.check(connection, opening.name) != schema.FORMAT:
+            copy = migration.copied(connection, opening.path)
+            migration.migrate(connection, opening.name)
+            warnings.warn(
+                f"{opening.name} was of an older format and is of format {schema.FORMAT} now;"
+                f" '{escape(str(copy))}' is a copy of what it was",
+                RuntimeWarning,
+                stacklevel=6,
+            )
         _use_wal(connection, opening.name)
         level = "FULL" if opening.durability == "power" else "NORMAL"
         connection.execute(f"PRAGMA synchronous = {level}")
@@ -138,11 +147,20 @@ def connect_read_only(opening: Opening) -> sqlite3.Connection:
 def _checked(connection: sqlite3.Connection, opening: Opening) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA query_only = ON")
-        schema.check(connection, opening.name)
+        if schema.check(connection, opening.name) == schema.FORMAT:
+            return connection
+        temporary = _connection("", opening)  # what SQLite deletes when it is closed
+        try:
+            connection.backup(temporary)
+            migration.migrate(temporary, opening.name)
+        except BaseException:
+            temporary.close()
+            raise
+        connection.close()
+        return temporary
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 def _connection(uri: str, opening: Opening) -> sqlite3.Connection:

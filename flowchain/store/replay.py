@@ -87,15 +87,9 @@ class Replay:
 
 def _nearest_differences(store: Store, address: Address) -> list[str] | None:
     journal = store._journal
-    mine = _fields(entries.lengthened(journal, address.asked))
+    mine = _fields(entries.asked_values(journal, address.asked_json))
     best: tuple[tuple[int, int], list[str]] | None = None
-    rows = journal.read(
-        f"SELECT {entries.COLUMNS} FROM entry WHERE kind = ? ORDER BY seq DESC LIMIT ?", [address.kind, _CANDIDATES]
-    )
-    for row in rows:
-        entry = entries.checked(row)
-        if entry is None:
-            continue
+    for entry in entries.newest(journal, address.kind, _CANDIDATES):
         theirs = _fields(entries.asked_values(journal, entry.asked))
         names = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
         is_other_model = entry.model != address.model

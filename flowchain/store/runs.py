@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -20,6 +20,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from flowchain.errors import FlowchainError, StoreError, escape, redacted, shown
 from flowchain.protocols import Asked, Called, Model, Unanswered
 from flowchain.records import Reply
+from flowchain.store import usage
 from flowchain.store.failures import failure_address, written_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
@@ -180,28 +181,20 @@ class OpenRun:
             with self._store._journal.write() as connection:
                 for statement, parameters in self._store._ledger.usage(self._number):
                     connection.executemany(statement, parameters)
-                rows = connection.execute(
-                    "SELECT key, digest FROM entry JOIN usage ON usage.entry = entry.seq WHERE run = ? ORDER BY key",
-                    [self._number],
-                ).fetchall()
+                count, digest = usage.summary(connection, self._number)
                 connection.execute(
                     "UPDATE run SET outcome = ?, value = ?, entries = ?, digest = ?, ended_at = ? WHERE seq = ?",
                     [
                         outcome,
                         None if value is None else _plain(value, None),
-                        len(rows),
-                        digest_of(rows),
+                        count,
+                        digest,
                         self._store._clock(),
                         self._number,
                     ],
                 )
         finally:
             self.leave()
-
-
-def digest_of(rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Give the digest of a run's entries, (key, digest) in the order of keys."""
-    return sha256(b"".join(bytes(key) + bytes(digest) for key, digest in rows)).digest()
 
 
 def open_run(

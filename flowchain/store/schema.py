@@ -1,11 +1,12 @@
-"""What stands in a store file: format 1, and how a file is known to be ours.
+"""What stands in a store file: format 2, and how a file is known to be ours.
 
-    entry    one row a piece of work: key → value, with a digest over both and everything between
-    text     long texts of requests, once each, by their own digest; ``entry.asked`` refers to them
-    run      one row a run: chain, inputs, outcome;  ``usage``: which run used which entry
-    failure  what went wrong, where; never in ``entry``
+    block    finished work: key → value, with a digest over both and everything between, many to a row (`block.py`)
+    place    where a key's entry stands, for all but the newest (`places.py`)
+    text     long texts of requests, once each, by their own digest; what an entry was asked refers to them
+    run      one row a run: chain, inputs, outcome;  ``usage``: which run used which entries of which block, a bit each
+    failure  what went wrong, where; never in ``block``
     claim    who works on what just now (`claims.py`)
-    meta     counters of the file itself
+    meta     counters of the file itself: how often opened, up to which block ``place`` knows
 
 A file whose objects are not exactly these is refused: a trigger, view or generated column could make reading run what
 somebody else wrote. Order is always ``seq``; ``created_at`` (Unix seconds) is only there for people and `prune`.
@@ -14,19 +15,24 @@ somebody else wrote. Order is always ``seq``; ``created_at`` (Unix seconds) is o
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from flowchain.errors import StoreError, shown
 
 APPLICATION_ID = 0x666C6F77  # "flow"
-FORMAT = 1
+FORMAT = 2
+Statement: TypeAlias = tuple[str, Sequence[Sequence[Any]]]
+"""SQL, and the parameters of each of its executions."""
 
 _TABLES = {
     "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-    # No WITHOUT ROWID for values of some size: it takes 4.5 KB for a row of 1 KB.
-    "entry": (
-        "CREATE TABLE entry (seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, kind TEXT NOT NULL,"
-        " model TEXT NOT NULL, schema TEXT NOT NULL, asked BLOB NOT NULL, value BLOB NOT NULL,"
-        " digest BLOB NOT NULL, created_at REAL NOT NULL)"
+    "block": (
+        "CREATE TABLE block (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, schema TEXT NOT NULL,"
+        " entries INTEGER NOT NULL, body BLOB NOT NULL, created_at REAL NOT NULL)"
+    ),
+    "place": (
+        "CREATE TABLE place (mark INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (mark, entry)) WITHOUT ROWID"
     ),
     "text": "CREATE TABLE text (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, text BLOB NOT NULL)",
     "run": (
@@ -35,7 +41,8 @@ _TABLES = {
         " digest BLOB, started_at REAL NOT NULL, ended_at REAL)"
     ),
     "usage": (
-        "CREATE TABLE usage (run INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (run, entry)) WITHOUT ROWID"
+        "CREATE TABLE usage (run INTEGER NOT NULL, block INTEGER NOT NULL, entries INTEGER NOT NULL,"
+        " PRIMARY KEY (run, block)) WITHOUT ROWID"
     ),
     "failure": (
         "CREATE TABLE failure (seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, node TEXT, item INTEGER,"
@@ -43,15 +50,37 @@ _TABLES = {
     ),
     "claim": ("CREATE TABLE claim (key BLOB PRIMARY KEY, holder TEXT NOT NULL, beat INTEGER NOT NULL) WITHOUT ROWID"),
 }
+# What is laid down in other ways since format 1; all else is as it was.
+_CHANGED_SINCE_1 = {
+    "entry": (
+        "CREATE TABLE entry (seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, kind TEXT NOT NULL,"
+        " model TEXT NOT NULL, schema TEXT NOT NULL, asked BLOB NOT NULL, value BLOB NOT NULL,"
+        " digest BLOB NOT NULL, created_at REAL NOT NULL)"
+    ),
+    "usage": (
+        "CREATE TABLE usage (run INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (run, entry)) WITHOUT ROWID"
+    ),
+}
+_NEW_SINCE_1 = ("block", "place", "usage")
+_FORMATS = {
+    1: {name: sql for name, sql in _TABLES.items() if name not in _NEW_SINCE_1} | _CHANGED_SINCE_1,
+    FORMAT: _TABLES,
+}
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay the tables into an empty file; the caller holds the transaction."""
     for statement in _TABLES.values():
         connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES ('opened', 0)")
+    connection.execute("INSERT INTO meta VALUES ('opened', 0), ('placed', 0)")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def lay_new_since_1(connection: sqlite3.Connection) -> None:
+    """Lay the tables that format 1 has not, or has in another way."""
+    for name in _NEW_SINCE_1:
+        connection.execute(_TABLES[name])
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -59,8 +88,8 @@ def is_empty(connection: sqlite3.Connection) -> bool:
     return _numbers(connection) == (0, 0) and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
-def check(connection: sqlite3.Connection, name: str) -> None:
-    """Raise StoreError unless the file is a store of this format; nothing is changed.
+def check(connection: sqlite3.Connection, name: str) -> int:
+    """Give the file's format; StoreError unless it is a store of this format or an older one. Nothing is changed.
 
     ``name`` is the store's, for messages.
     """
@@ -72,7 +101,7 @@ def check(connection: sqlite3.Connection, name: str) -> None:
             wanted=f"application id {APPLICATION_ID:#x}",
             fix="Give the path of a flowchain store, or of a file that does not exist yet.",
         )
-    if version != FORMAT:
+    if version not in _FORMATS:
         is_newer = version > FORMAT
         raise StoreError(
             f"{name} has store format {version}; this flowchain reads and writes format {FORMAT}",
@@ -84,7 +113,7 @@ def check(connection: sqlite3.Connection, name: str) -> None:
         row_name: (kind, sql)
         for kind, row_name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql NOT NULL")
     }
-    wanted = {table: ("table", sql) for table, sql in _TABLES.items()}
+    wanted = {table: ("table", sql) for table, sql in _FORMATS[version].items()}
     if found != wanted:
         odd = sorted({str(entry) for entry in found.keys() ^ wanted.keys()}) or sorted(
             table for table in wanted if found[table] != wanted[table]
@@ -95,6 +124,7 @@ def check(connection: sqlite3.Connection, name: str) -> None:
             wanted=", ".join(sorted(wanted)),
             fix="Someone else has changed the file; use a copy that only flowchain has written.",
         )
+    return version
 
 
 def _numbers(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -71,6 +71,7 @@ class Store:
                 fix='Write durability="process" or durability="power".',
             )
         from flowchain.store.claims import Claims
+        from flowchain.store.entries import Entries
         from flowchain.store.journal import Journal
         from flowchain.store.ledger import Ledger
         from flowchain.store.opening import Opening
@@ -86,8 +87,9 @@ class Store:
             )
         )
         self._clock = clock
-        self._claims = Claims(self._journal, monotonic)
-        self._ledger = Ledger(self._journal, self._claims, clock)
+        entries = Entries(self._journal)
+        self._claims = Claims(self._journal, entries, monotonic)
+        self._ledger = Ledger(self._journal, entries, self._claims, clock)
 
     @property
     def path(self) -> Path:

@@ -9,11 +9,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from flowchain.errors import StoreError
+from flowchain.store import places
+from flowchain.store.block import COLUMNS, Written, body_of, opened
 from flowchain.store.store import Store
 from tests.faults.workload import answer, asked
 
@@ -23,7 +26,16 @@ Fault = Callable[[random.Random, Path, Path], None]
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store of 80 replies, 30 of them still in its log, and with an older log beside."""
+    """A folder with a store of 80 replies, 30 of them still in its log, and with an older log beside.
+
+    Of some 40 the table of places knows, the others are found by what each handle reads.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "_MOST_RECENT", 40)
+        return written(tmp_path_factory)
+
+
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     live = tmp_path_factory.mktemp("live")
     with Store(live / "replies.flow") as store:
@@ -84,16 +96,36 @@ def changed(path: Path, statement: str, **parameters: object) -> None:
         connection.commit()
 
 
-def swap_rows(draw: random.Random, path: Path, wal: Path) -> None:
-    """Two rows exchange their values, keys or digests: each is sound by itself, but not where it stands."""
-    columns = draw.choice(
-        [("value",), ("value", "digest"), ("schema", "value", "digest"), ("asked", "value", "digest")]
-    )
-    one, other = draw.sample(range(1, len(KEYS) + 1), 2)
+def block_with_entries(draw: random.Random, path: Path) -> tuple[int, list[Written]]:
+    """A random block's number, and its entries as they stand there: key, digest, asked, value."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(f"SELECT {COLUMNS} FROM block WHERE entries > 1").fetchall()
+    block = opened(draw.choice(rows))
+    assert block is not None
+    texts = [block.body[start:end] for start, end in pairwise(block.ends)]
+    return block.seq, list(zip(block.keys, block.digests, texts[::2], texts[1::2], strict=True))
+
+
+def swap_entries(draw: random.Random, path: Path, wal: Path) -> None:
+    """Two entries of a block exchange values, keys or digests: each is sound by itself, but not where it stands."""
+    seq, entries = block_with_entries(draw, path)
+    one, other = draw.sample(range(len(entries)), 2)
+    swapped = draw.choice([(3,), (1, 3), (1, 2, 3), (0,), (0, 1, 2, 3)])
+    was = entries[one], entries[other]
+    for at, (mine, theirs) in ((one, was), (other, was[::-1])):
+        entries[at] = tuple((theirs if column in swapped else mine)[column] for column in range(4))  # type: ignore[assignment]
+    changed(path, "UPDATE block SET body = :body WHERE seq = :seq", body=body_of(entries), seq=seq)
+
+
+def swap_blocks(draw: random.Random, path: Path, wal: Path) -> None:
+    columns = draw.choice([("body",), ("body", "entries"), ("schema", "body", "entries")])
+    with closing(sqlite3.connect(path)) as connection:
+        seqs = [seq for (seq,) in connection.execute("SELECT seq FROM block")]
+    one, other = draw.sample(seqs, 2)
     for column in columns:
         changed(
             path,
-            f"UPDATE entry SET {column} = (SELECT e.{column} FROM entry e WHERE e.seq = :one + :other - entry.seq)"
+            f"UPDATE block SET {column} = (SELECT b.{column} FROM block b WHERE b.seq = :one + :other - block.seq)"
             " WHERE seq IN (:one, :other)",
             one=one,
             other=other,
@@ -101,13 +133,27 @@ def swap_rows(draw: random.Random, path: Path, wal: Path) -> None:
 
 
 def change_value(draw: random.Random, path: Path, wal: Path) -> None:
-    value = draw.choice([b"null", b"{}", b'{"text":"wrong","finish_reason":"eos"}', b"\xff", 7, "text"])
-    column = draw.choice(["value", "asked", "schema", "model", "kind"])
-    number = draw.randrange(1, len(KEYS) + 1)
-    changed(path, f"UPDATE entry SET {column} = :value WHERE seq = :number", value=value, number=number)
+    seq, entries = block_with_entries(draw, path)
+    at = draw.randrange(len(entries))
+    key, digest, asked, value = entries[at]
+    other = draw.choice([b"null", b"{}", b'{"text":"wrong","finish_reason":"eos"}', b"\xff", b""])
+    entries[at] = (key, digest, asked, other) if draw.random() < 0.5 else (key, digest, other, value)
+    changed(path, "UPDATE block SET body = :body WHERE seq = :seq", body=body_of(entries), seq=seq)
 
 
-FAULTS: list[Fault] = [flip, flip, flip, zero, swap_sectors, cut, stale_log, no_log, swap_rows, change_value]
+def change_column(draw: random.Random, path: Path, wal: Path) -> None:
+    value = draw.choice([b"null", b"{}", b"\xff", 7, -1, 2**62, "text"])
+    table, column = draw.choice(
+        [("block", name) for name in ("schema", "model", "kind", "entries", "body")]
+        + [("place", "entry"), ("place", "mark"), ("usage", "entries"), ("meta", "value")]
+    )
+    changed(path, f"UPDATE OR IGNORE {table} SET {column} = :value", value=value)
+
+
+FAULTS: list[Fault] = [
+    *(flip, flip, flip, zero, swap_sectors, cut, stale_log, no_log),
+    *(swap_entries, swap_blocks, change_value, change_column),
+]
 
 
 def suffer(sound: Path, folder: Path, seed: int) -> tuple[str, int]:

@@ -17,6 +17,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.events import RowFinished
+from flowchain.store.entries import newest
 from flowchain.testing import FakeModel
 from tests.faults.test_chains import Deadly
 from tests.faults.workload import forked, status_of
@@ -84,8 +85,7 @@ CASES = [(way, "fan-out in fan-out") for way in WAYS] + [("run", shape) for shap
 
 def _acknowledged(path: Path) -> set[str]:
     with fc.Store(path) as store:
-        rows = store._journal.read("SELECT asked FROM entry WHERE kind = 'summarize'")
-    texts = [json.loads(asked)["text"] for (asked,) in rows]
+        texts = [json.loads(entry.asked)["text"] for entry in newest(store._journal, "summarize")]
     return {repr(text if isinstance(text, str) else text["$parts"][0]) for text in texts}
 
 

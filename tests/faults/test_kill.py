@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from flowchain.store import places
 from flowchain.store.store import Store
 from tests.faults.workload import CONCURRENCY, PIECES, Engine, Log, expected_rows, forked, kill_self, status_of
 
@@ -78,9 +79,11 @@ def test_two_hundred_kills_at_random_moments(
     judge(tmp_path, kills=200, seed=seed, durability=durability)
 
 
-def test_a_kill_at_every_statement(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recent", [4096, 7], ids=["keys known by heart", "keys moved into the table"])
+def test_a_kill_at_every_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: int) -> None:
     """The n-th statement is the last, for every n from opening to the last commit, each on a store of its own."""
-    survived, lives, rows = False, 0, 5
+    monkeypatch.setattr(places, "_MOST_RECENT", recent)
+    survived, lives, rows = False, 0, 10
     expected = expected_rows(rows)
     while not survived:
         lives += 1

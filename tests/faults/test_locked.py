@@ -126,7 +126,7 @@ def test_a_reader_that_never_ends_is_told_of_before_the_log_is_large(tmp_path: P
                 some = [f"{number}/{item}" for item in range(1_000)]
                 store.record([(asked(key), answer(key)) for key in some])
 
-        with holding(path, "BEGIN;SELECT * FROM entry", 600) as reader:
+        with holding(path, "BEGIN;SELECT * FROM block", 600) as reader:
             with pytest.warns(RuntimeWarning, match="has been reading for so long") as warned:
                 save(0)
             assert len(warned) == 1

@@ -107,11 +107,11 @@ def test_one_that_is_stopped_past_its_lease_changes_nothing(tmp_path: Path) -> N
     children = workers(path, log, range(1, 5), lease_s=0.3, call_s=0.0)
     assert [status_of(child) for child in children] == [0] * 4
     with Store(path) as store:
-        before = store._journal.read("SELECT seq, key, value FROM entry ORDER BY seq")
+        before = store._journal.read("SELECT seq, entries, body FROM block ORDER BY seq")
     os.kill(stopped, signal.SIGCONT)
     assert status_of(stopped) == 0
     with Store(path) as store:
-        assert store._journal.read("SELECT seq, key, value FROM entry ORDER BY seq") == before
+        assert store._journal.read("SELECT seq, entries, body FROM block ORDER BY seq") == before
     judge(path, log, most_calls_twice=4)
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from flowchain.protocols import Asked, Store
 from flowchain.records import GenerateRequest, Reply, TextReply
+from flowchain.store.block import COLUMNS
+from flowchain.store.entries import entries_in
 from flowchain.store.key import address_of
 
 CONCURRENCY = 4
@@ -38,7 +40,8 @@ def key_of(one: Asked) -> str:
 def stored(path: Path) -> set[str]:
     """The keys of all replies in a store."""
     with closing(sqlite3.connect(path)) as connection:
-        return {key.hex() for (key,) in connection.execute("SELECT key FROM entry WHERE kind <> 'model'")}
+        rows = connection.execute(f"SELECT {COLUMNS} FROM block WHERE kind <> 'model'").fetchall()
+    return {entry.key.hex() for row in rows for entry in entries_in(row)}
 
 
 def answer(key: str) -> TextReply:

@@ -1,6 +1,7 @@
 """F26 · Stores of every released format replay, without a model, to the same bytes.
 
-`format_1.flow` was written once by `write`, below, and never again: a change that no longer reads it breaks promises.
+`format_1.flow` and `format_2.flow` were written once, each by the `write` of its time, and never again: a change that
+no longer reads them breaks promises.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from flowchain.records import (
 from flowchain.store.functions import call_address
 from flowchain.store.store import Store
 
-FIXTURE = Path(__file__).with_name("format_1.flow")
+FIXTURES = {"format 1": "format_1.flow", "format 2": "format_2.flow"}
 TEXT = "Ada wrote it. It ran. Nobody knew. \ud800 𝔄 é \x01"
 SAMPLING = Sampling(temperature=0.7, top_k=40, top_p=0.95, seed=11)
 PARTS = Excerpt("Read: Ada wrote it.", [Piece(6, TEXT, 0, 13)])
@@ -89,14 +90,17 @@ def write(path: Path) -> None:
         run.close("done", '"value"')
 
 
-@pytest.fixture(params=["as released", "as written today"])
+@pytest.fixture(params=[*FIXTURES, "as written today"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    copy = tmp_path / "replies.flow"
-    if request.param == "as released":
-        shutil.copy(FIXTURE, copy)
+    path = tmp_path / "replies.flow"
+    if request.param == "as written today":
+        write(path)
     else:
-        write(copy)
-    return copy
+        shutil.copy(Path(__file__).with_name(FIXTURES[request.param]), path)
+    if request.param == "format 1":
+        with pytest.warns(RuntimeWarning, match="a copy of what it was"):
+            Store(path).close()
+    return path
 
 
 def test_it_replays_to_the_same_bytes(path: Path) -> None:

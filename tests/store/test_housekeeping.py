@@ -103,25 +103,39 @@ def test_texts_go_with_the_last_request_that_held_them(store: Store) -> None:
     assert store.verify().is_sound
 
 
+def replacing(old: str, new: str) -> str:
+    """Bytes of the body, which SQL's own ``replace`` would take for text up to the first NUL."""
+    return f"UPDATE block SET body = unhex(replace(hex(body), '{old.encode().hex().upper()}', '{new.encode().hex()}'))"
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        ("UPDATE entry SET value = replace(value, 'reply 3', 'reply 4') WHERE seq = 4", "entry 4: its digest"),
-        ("UPDATE entry SET schema = 'SummaryReply/1' WHERE seq = 4", "entry 4: its digest"),
-        ("UPDATE entry SET key = zeroblob(32) WHERE seq = 4", "entry 4: its digest"),
-        ("UPDATE entry SET asked = x'00' WHERE seq = 4", "entry 4: its digest"),
-        ("UPDATE entry SET model = 7, kind = x'ff' WHERE seq = 4", "entry 4: its digest"),
+        (replacing("reply 3", "reply 4"), "entry 67: its digest"),
+        (replacing("prompt 3", "prompt 4"), "entry 67: its digest"),
+        ("UPDATE block SET schema = 'SummaryReply/1' WHERE seq = 1", "entry 64: its digest"),
+        ("UPDATE block SET body = CAST(zeroblob(32) || substr(body, 33) AS BLOB)", "entry 64: its digest"),
+        ("UPDATE block SET body = CAST(substr(body, 2) AS BLOB)", "block 1: its lengths"),
+        ("UPDATE block SET body = 'text' WHERE seq = 1", "block 1: its lengths"),
+        ("UPDATE block SET entries = 'five' WHERE seq = 1", "block 1: its lengths"),
+        ("UPDATE block SET entries = 3 WHERE seq = 1", "block 1: its lengths"),
+        ("UPDATE block SET model = 7, kind = x'ff' WHERE seq = 1", "entry 64: its digest"),
+        ("UPDATE meta SET value = 1 WHERE name = 'placed'", "entry 66: its key does not lead to it"),
         ("UPDATE text SET text = 'x'", "text 1: its digest"),
-        ("DELETE FROM entry WHERE seq = 4", "of the 5 entries it used, 4 are here"),
-        ("DELETE FROM usage WHERE entry = 4", "of the 5 entries it used, 4 are here"),
+        ("DELETE FROM block WHERE seq = 1", "of the 5 entries it used, 0 are here"),
+        ("UPDATE usage SET entries = 23", "of the 5 entries it used, 4 are here"),
+        ("UPDATE usage SET entries = 'all'", "of the 5 entries it used, 0 are here"),
     ],
 )
 def test_what_does_not_fit_is_found(path: Path, damage: str, problem: str) -> None:
     with Store(path) as store:
-        finished(store, range(5))
+        run = store.open_run()
+        run.record([(asked(number), reply(number)) for number in range(5)])
+        run.close("done")
         store.record([(Asked(GenerateRequest(prompt="a" * 10_000, max_tokens=1), "m"), reply(1))])
         assert store.verify().is_sound
     with closing(sqlite3.connect(path)) as connection:
+        connection.create_function("unhex", 1, bytes.fromhex)  # SQLite has it from 3.41 on
         connection.execute(damage)
         connection.commit()
     with Store(path) as store:

@@ -92,7 +92,7 @@ def test_commits_and_checkpoints_never_meet(path: Path, monkeypatch: pytest.Monk
     """Four threads with a handle each; every statement that writes is seen while its handle holds the lock file."""
     monkeypatch.setattr(journal, "_CHECKPOINT_BYTES", 50_000)
     # One reply alone is committed by its own statement.
-    kinds = {"COMMIT": "COMMIT", "INSERT INTO entry": "COMMIT", "PRAGMA wal_checkpoint(PASSIVE)": "CHECKPOINT"}
+    kinds = {"COMMIT": "COMMIT", "INSERT INTO block": "COMMIT", "PRAGMA wal_checkpoint(PASSIVE)": "CHECKPOINT"}
     counts = {"COMMIT": 0, "CHECKPOINT": 0}
     meetings: list[str] = []
 
@@ -126,7 +126,7 @@ def test_a_log_that_can_not_be_folded_in_is_reported_once(path: Path, monkeypatc
     with Store(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as reader:
         store.record([(asked(0), reply(0))])
         reader.execute("BEGIN")
-        reader.execute("SELECT * FROM entry").fetchall()
+        reader.execute("SELECT * FROM block").fetchall()
 
         def save() -> None:
             for number in range(1, 300):
@@ -192,7 +192,7 @@ def test_an_interrupt_within_a_transaction_rolls_it_back(store: Store) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert store._journal.read("SELECT name FROM meta") == [("opened",)]
+    assert store._journal.read("SELECT name FROM meta") == [("opened",), ("placed",)]
     store.record([(asked(1), reply(1))])
 
 

@@ -42,11 +42,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "foreign with an id": (lambda path: database(path, "PRAGMA application_id = 7"), "not a flowchain store"),
     "newer": (
         lambda path: ours(path, "PRAGMA user_version = 99"),
-        "format 99; this flowchain reads and writes format 1",
+        "format 99; this flowchain reads and writes format 2",
     ),
     "format 0": (lambda path: ours(path, "PRAGMA user_version = 0"), "format 0"),
     "trigger": (
-        lambda path: ours(path, "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry; END"),
+        lambda path: ours(path, "CREATE TRIGGER t AFTER INSERT ON block BEGIN DELETE FROM block; END"),
         "does not hold exactly",
     ),
     "view": (lambda path: ours(path, "DROP TABLE claim", "CREATE VIEW claim AS SELECT 1"), "does not hold exactly"),
@@ -213,7 +213,7 @@ def test_opening_a_store_calls_no_function_of_the_file(path: Path) -> None:
     """A value that names code is text; a schema that calls some is refused before it is read."""
     with Store(path) as store:
         store.record([(asked(1), reply(1))])
-    database(path, "UPDATE entry SET schema = 'os.system', value = 'touch pwned'")
+    database(path, "UPDATE block SET schema = 'os.system'")
     with Store(path) as store, pytest.warns(RuntimeWarning, match="damaged"):
         assert store.recall([asked(1)]) == [None]
-    assert sorted(schema._TABLES) == ["claim", "entry", "failure", "meta", "run", "text", "usage"]
+    assert sorted(schema._TABLES) == ["block", "claim", "failure", "meta", "place", "run", "text", "usage"]

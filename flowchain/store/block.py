@@ -1,0 +1,187 @@
+"""How do entries share a row? A block holds what one commit brought of one kind, model and schema: one row to write.
+
+    body = keys (32 bytes each) · digests (32 each) · lengths of asked and value (4 each) · asked, value, asked, value …
+    digest = SHA-256(lengths, key, kind, model, schema, asked, value)
+
+A row an entry took SQLite twice as long. An entry has a number for as long as the file lives: its block's, and its
+place within. So what is removed leaves a hole, of zeros. An entry is believed only if its digest fits, and only whole:
+a flipped bit, a torn page, an entry or block swapped for another, all change the digest or the key.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeAlias
+
+from flowchain.store.key import KEY_BYTES
+
+MOST_ENTRIES = 63
+"""Of a block: what a run used of it is an integer of SQLite's, a bit each."""
+MOST_BYTES = 64 * 1024
+"""Of a block, but for its last entry: who wants one entry reads all of its block."""
+PLACE_BITS = 6
+"""The lowest of an entry's number say where in its block it stands."""
+PLACE = 2**PLACE_BITS - 1
+_DIGEST_BYTES = 32
+_new = tuple.__new__  # a named tuple's own way to be made takes twice as long
+HOLE = bytes(KEY_BYTES)
+"""The key, and the digest, of an entry that was removed."""
+Written: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+"""Key, digest, asked and value of an entry on its way into a block: no class, since it is made for every reply."""
+COLUMNS = "seq, kind, model, schema, entries, body"
+"""Of a row, in the order that `opened` takes."""
+
+
+class Entry(NamedTuple):
+    """A piece of finished work whose digest fits."""
+
+    number: int
+    key: bytes
+    kind: str
+    model: str
+    schema: str
+    asked: bytes
+    value: bytes
+
+
+class Block(NamedTuple):
+    """A row whose lengths fit one another."""
+
+    seq: int
+    kind: str
+    model: str
+    schema: str
+    keys: list[bytes]
+    """By place; zeros for a hole."""
+    digests: list[bytes]
+    ends: list[int]
+    """Where in the body each text ends, the head before the first."""
+    body: bytes
+
+    def entry(self, place: int) -> Entry | None:
+        """Give an entry; None where its digest does not fit, or where there is none."""
+        if place >= len(self.keys):
+            return None
+        start, middle, end = self.ends[2 * place : 2 * place + 3]
+        key, asked, value = self.keys[place], self.body[start:middle], self.body[middle:end]
+        if digest_of(key, self.kind, self.model, self.schema, asked, value) != self.digests[place]:
+            return None
+        return _new(Entry, (numbered(self.seq, place), key, self.kind, self.model, self.schema, asked, value))
+
+    def is_hole(self, place: int) -> bool:
+        """Was there never an entry, or is it removed?"""
+        return place >= len(self.keys) or self.keys[place] == HOLE == self.digests[place]
+
+    def places(self) -> Iterator[int]:
+        """Give the places that are no holes."""
+        return (place for place in range(len(self.keys)) if not self.is_hole(place))
+
+    def without(self, places: Collection[int]) -> tuple[int, bytes]:
+        """Give how many places the block has, and its body, with holes instead of entries."""
+        kept = [
+            _EMPTY if place in places else (key, digest, self.body[start:middle], self.body[middle:end])
+            for place, (key, digest, start, middle, end) in enumerate(
+                zip(self.keys, self.digests, self.ends[::2], self.ends[1::2], self.ends[2::2], strict=False)
+            )
+        ]
+        return len(kept), body_of(kept)
+
+
+_EMPTY = (HOLE, HOLE, b"", b"")
+
+
+def opened(row: Sequence[Any]) -> Block | None:
+    """Read a row; None where it is damaged as a whole. Of a file nothing is sure, not even the types."""
+    seq, kind, model, schema, count, body = row
+    if type(count) is not int or type(body) is not bytes or not 0 <= count <= MOST_ENTRIES:
+        return None
+    at = count * KEY_BYTES
+    head = at + count * _DIGEST_BYTES
+    start = head + count * 8
+    if len(body) < start:
+        return None
+    lengths = struct.unpack_from(f"<{2 * count}I", body, head)
+    ends = list(accumulate(lengths, initial=start))
+    if ends[-1] != len(body):
+        return None
+    keys = [body[at : at + KEY_BYTES] for at in range(0, at, KEY_BYTES)]
+    digests = [body[at : at + _DIGEST_BYTES] for at in range(at, head, _DIGEST_BYTES)]
+    return Block(seq, kind, model, schema, keys, digests, ends, body)
+
+
+def keys_in(count: object, body: object) -> list[bytes]:
+    """Give the keys of a body, or of its beginning, by place; none where it is damaged."""
+    if type(count) is not int or type(body) is not bytes or not 0 <= count * KEY_BYTES <= len(body):
+        return []
+    return [body[at : at + KEY_BYTES] for at in range(0, count * KEY_BYTES, KEY_BYTES)]
+
+
+def body_of(entries: Sequence[Written]) -> bytes:
+    """Write entries one after the other."""
+    keys, digests, asked, values = zip(*entries, strict=True) if entries else ((), (), (), ())
+    texts = [b""] * (2 * len(keys))
+    texts[::2], texts[1::2] = asked, values
+    lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))
+    return b"".join([*keys, *digests, lengths, *texts])
+
+
+def parts(entries: Sequence[Written]) -> Iterator[Sequence[Written]]:
+    """Cut entries into those of one block each."""
+    start = size = 0
+    for at, (_, _, asked, value) in enumerate(entries):
+        if size >= MOST_BYTES or at - start == MOST_ENTRIES:
+            yield entries[start:at]
+            start, size = at, 0
+        size += len(asked) + len(value)
+    yield entries[start:]
+
+
+def numbered(seq: int, place: int) -> int:
+    """Give an entry's number.
+
+    >>> numbered(3, 5), located(numbered(3, 5))
+    (197, (3, 5))
+    """
+    return seq << PLACE_BITS | place
+
+
+def located(number: int) -> tuple[int, int]:
+    """Give the block of an entry, and its place there."""
+    return number >> PLACE_BITS, number & PLACE
+
+
+def bits_of(places: Collection[int]) -> int:
+    """Write places of one block as an integer, a bit each.
+
+    >>> bits_of([0, 3]), places_in(9)
+    (9, [0, 3])
+    """
+    return sum(1 << place for place in set(places))
+
+
+def places_in(bits: int) -> list[int]:
+    """Read what `bits_of` wrote."""
+    return [place for place in range(MOST_ENTRIES) if bits >> place & 1]
+
+
+def digest_of(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
+    """Give the digest that an entry must have."""
+    try:
+        head = _heads.get((kind, model, schema)) or _head(kind, model, schema)
+        return sha256(b"".join((b"%d %d " % (len(head), len(asked)), key, head, asked, value))).digest()
+    except (TypeError, AttributeError, UnicodeError):
+        return b""  # a damaged row may hold other types than were written; this fits no digest
+
+
+_heads: dict[tuple[str, str, str], bytes] = {}
+_MOST_HEADS = 256
+
+
+def _head(kind: str, model: str, schema: str) -> bytes:
+    if len(_heads) >= _MOST_HEADS:
+        _heads.clear()
+    head = _heads[kind, model, schema] = f"{kind}\0{model}\0{schema}".encode()
+    return head

@@ -1,0 +1,158 @@
+"""Where does the entry of a key stand? What is recent is known by heart, all else is looked up in a table.
+
+A table by key costs a page a reply, since keys are random. So keys come into it only by the thousand, sorted, where a
+page takes many; until then each handle knows them, and reads what others have added from their blocks. Blocks have
+rising numbers, of which the highest always stays: what is above those that a handle has seen is what is new to it.
+
+The table goes by the first eight bytes of a key. What it says is a hint: only the entry itself, which holds its key,
+says that it is there. So an entry that is gone, or two keys that begin alike, do no harm.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
+from flowchain.store.key import KEY_BYTES
+from flowchain.store.schema import Statement
+
+_MARK_BYTES = 8
+_MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds
+_MOST_ABSENT = 10_000
+_KEYS_A_QUERY = 500
+_INSERT = "INSERT INTO place (mark, entry) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_PLACED = "SELECT value FROM meta WHERE name = 'placed'"
+_SET_PLACED = "UPDATE meta SET value = ? WHERE name = 'placed'"
+_NEW_BLOCKS = f"SELECT seq, entries, substr(body, 1, {KEY_BYTES * MOST_ENTRIES}) FROM block WHERE seq > ? ORDER BY seq"
+
+
+class Places:
+    """What one handle knows of a file; its callers hold the journal's lock."""
+
+    def __init__(self) -> None:
+        self._connection: sqlite3.Connection | None = None
+        self._recent: dict[bytes, int] = {}
+        self._absent: set[bytes] = set()
+        self._placed = 0
+        self._most_recent = _MOST_RECENT
+        self.last = 0
+        """The highest block that is known."""
+
+    def knows(self, connection: sqlite3.Connection) -> bool:
+        """Was there a `refresh` through this connection?"""
+        return connection is self._connection
+
+    def refresh(self, connection: sqlite3.Connection) -> None:
+        """Learn what was added since the last look, by whomever."""
+        if connection is not self._connection or len(self._recent) > 2 * self._most_recent:
+            self._read_all(connection)
+            return
+        for row in connection.execute(_NEW_BLOCKS, (self.last,)):
+            self._learn(*row)
+
+    def _read_all(self, connection: sqlite3.Connection) -> None:
+        # A connection that is new may have another file, or the same with another past.
+        self._connection = None
+        self._recent, self._absent = {}, set()
+        ((highest,),) = connection.execute("SELECT max(seq) FROM block").fetchall()
+        self.last = self._placed = min(_placed(connection), highest or 0)
+        for row in connection.execute(_NEW_BLOCKS, (self.last,)):
+            self._learn(*row)
+        # Who only reads can't move keys into the table, and must not read all of them again for each that is added.
+        self._most_recent = max(_MOST_RECENT, len(self._recent))
+        self._connection = connection
+
+    def _learn(self, seq: int, count: object, head: object) -> None:
+        for place, key in enumerate(keys_in(count, head)):
+            if key != HOLE:
+                self._recent[key] = numbered(seq, place)
+        self.last = seq
+
+    def find(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+        """Give the numbers that the entries of keys may have; `refresh` comes before."""
+        recent, absent = self._recent, self._absent
+        found: list[tuple[bytes, int]] = []
+        others: list[bytes] = []
+        for key in keys:
+            number = recent.get(key)
+            if number is not None:
+                found.append((key, number))
+            elif self._placed and key not in absent:
+                others.append(key)
+        if others:
+            placed = _looked_up(connection, others)
+            found += placed
+            if len(absent) > _MOST_ABSENT:
+                absent.clear()
+            absent.update(others)
+            absent.difference_update([key for key, _ in placed])
+        return found
+
+    def folding(self, connection: sqlite3.Connection, added: Mapping[bytes, int], last: int) -> list[Statement]:
+        """Give the statements that move all keys, those just added among them, into the table; none if they are few."""
+        if len(self._recent) + len(added) <= _MOST_RECENT:
+            return []
+        placed = _placed(connection)
+        if placed > self._placed:
+            # Another handle has moved what this one knew as well.
+            self._recent = {key: number for key, number in self._recent.items() if located(number)[0] > placed}
+            self._absent.clear()
+            self._placed = placed
+            return self.folding(connection, added, last)
+        return placing((*self._recent.items(), *added.items()), last)
+
+    def add(self, added: Mapping[bytes, int], last: int, *, is_folded: bool) -> None:
+        """Note what this handle has committed."""
+        self.last = last
+        if is_folded:
+            self._recent.clear()
+            self._absent.clear()
+            self._placed = last
+        else:
+            self._recent.update(added)
+
+
+def placing(entries: Iterable[tuple[bytes, int]], last: int) -> list[Statement]:
+    """Give the statements that put entries, by key and number, into the table, which then knows of ``last``, too."""
+    return [(_INSERT, sorted((_mark(key), number) for key, number in entries)), (_SET_PLACED, [(last,)])]
+
+
+def removal(entries: Iterable[tuple[bytes, int]]) -> Statement:
+    """Give the statement that takes entries, by key and number, out of the table."""
+    return "DELETE FROM place WHERE mark = ? AND entry = ?", [(_mark(key), number) for key, number in entries]
+
+
+def misplaced(connection: sqlite3.Connection, entries: Iterable[tuple[bytes, int]]) -> list[int]:
+    """Give the numbers of those entries, by key and number, that should be in the table and are not."""
+    placed = _placed(connection)
+    statement = "SELECT 1 FROM place WHERE mark = ? AND entry = ?"
+    return [
+        number
+        for key, number in entries
+        if located(number)[0] <= placed and not connection.execute(statement, (_mark(key), number)).fetchone()
+    ]
+
+
+def _placed(connection: sqlite3.Connection) -> int:
+    rows = connection.execute(_PLACED).fetchall()
+    return rows[0][0] if rows and type(rows[0][0]) is int else 0
+
+
+def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    by_mark: dict[int, list[bytes]] = {}
+    for key in keys:
+        by_mark.setdefault(_mark(key), []).append(key)
+    marks = list(by_mark)
+    found: list[tuple[bytes, int]] = []
+    for start in range(0, len(marks), _KEYS_A_QUERY):
+        some = marks[start : start + _KEYS_A_QUERY]
+        asked = ",".join("?" * len(some))
+        for mark, number in connection.execute(f"SELECT mark, entry FROM place WHERE mark IN ({asked})", some):
+            if type(number) is int:  # of a file nothing is sure
+                found += [(key, number) for key in by_mark[mark]]
+    return found
+
+
+def _mark(key: bytes) -> int:
+    return int.from_bytes(key[:_MARK_BYTES], "big", signed=True)

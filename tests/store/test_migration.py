@@ -1,0 +1,119 @@
+"""A store of format 1 becomes one of today at once or not at all, after a copy was laid beside it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import stat
+import sys
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flowchain.errors import StoreError
+from flowchain.store import migration
+from flowchain.store.store import Store
+from tests.store.test_format import RECORDED
+
+FIXTURE = Path(__file__).with_name("format_1.flow")
+REPLIES = [reply for _, reply in RECORDED]
+
+
+@pytest.fixture
+def old(path: Path) -> Path:
+    shutil.copyfile(FIXTURE, path)
+    return path
+
+
+def copy_of(path: Path) -> Path:
+    return Path(f"{path}-format-1")
+
+
+def changed(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_the_copy_is_what_the_store_was_and_its_owners_alone(old: Path) -> None:
+    with pytest.warns(RuntimeWarning, match=r"older format and is of format 2 now; '.*-format-1' is a copy"):
+        Store(old).close()
+    with closing(sqlite3.connect(copy_of(old))) as copy, closing(sqlite3.connect(FIXTURE)) as fixture:
+        assert list(copy.iterdump()) == list(fixture.iterdump())
+    if sys.platform != "win32":
+        assert stat.S_IMODE(copy_of(old).stat().st_mode) == 0o600
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Store(old).close()
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(connection: sqlite3.Connection) -> int:
+        moved = move(connection)
+        assert moved == 9
+        raise sqlite3.OperationalError("disk I/O error")
+
+    move = migration._move_entries
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "_move_entries", fail)
+        with pytest.raises(StoreError, match="disk I/O error"):
+            Store(old)
+    with closing(sqlite3.connect(old)) as store, closing(sqlite3.connect(FIXTURE)) as fixture:
+        assert list(store.iterdump()) == list(fixture.iterdump())
+    with pytest.warns(RuntimeWarning, match="a copy of what it was"):
+        store_now = Store(old)
+    with store_now as store_:
+        assert store_.recall([asked for asked, _ in RECORDED]) == REPLIES
+
+
+def test_a_store_that_may_only_be_read_stays_as_it_is(old: Path) -> None:
+    before = old.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Store(old, read_only=True) as store:
+            assert store.recall([asked for asked, _ in RECORDED]) == REPLIES
+            assert store.verify().problems == ()
+            assert store.runs()[0].entries == 9
+            store.close()
+            assert store.recall([RECORDED[0][0]]) == [REPLIES[0]]
+    assert old.read_bytes() == before
+    assert not copy_of(old).exists()
+
+
+def test_what_is_damaged_is_left_out_and_said(old: Path) -> None:
+    changed(old, "UPDATE entry SET value = 'null' WHERE seq = 3")
+    with pytest.warns(RuntimeWarning) as warned:
+        store = Store(old)
+    assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with store:
+        assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
+        assert any("of the 9 entries it used, 8 are here" in problem for problem in store.verify().problems)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry; END",
+        "CREATE TABLE block (seq INTEGER PRIMARY KEY)",
+        "ALTER TABLE entry ADD COLUMN more",
+    ],
+)
+def test_a_file_that_is_no_store_of_format_1_is_refused(old: Path, statement: str) -> None:
+    changed(old, statement)
+    before = old.read_bytes()
+    with pytest.raises(StoreError, match="does not hold exactly"):
+        Store(old)
+    assert old.read_bytes() == before
+
+
+def test_it_takes_thousands_of_entries_and_who_used_them(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here by the two, as thousands are taken by the thousand."""
+    monkeypatch.setattr(migration, "_ROWS_A_TIME", 2)
+    with pytest.warns(RuntimeWarning, match="a copy of what it was"):
+        store = Store(old)
+    with store:
+        assert store.recall([asked for asked, _ in RECORDED]) == REPLIES
+        assert store.verify().problems == ()
+        assert len(list(store.work(store.runs()[0].id))) == 9
