@@ -89,7 +89,7 @@ def test_a_damaged_store_is_told_by_the_exit_status(recorded: Recorded, capsys: 
     data = Path(path).read_bytes()
     Path(path).write_bytes(data.replace(b"reply one", b"reply 0ne"))
     assert cli.main(["verify", path]) == 1
-    assert "entry 1: its digest does not fit" in shown(capsys)
+    assert "entry 64: its digest does not fit" in shown(capsys)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from flowchain.store.key import KEY_BYTES
 
 MOST_ENTRIES = 63
 """Of a block: what a run used of it is an integer of SQLite's, a bit each."""
-MOST_BYTES = 64 * 1024
+MOST_BYTES = 32 * 1024
 """Of a block, but for its last entry: who wants one entry reads all of its block."""
 PLACE_BITS = 6
 """The lowest of an entry's number say where in its block it stands."""
@@ -54,40 +54,49 @@ class Block(NamedTuple):
     kind: str
     model: str
     schema: str
-    keys: list[bytes]
-    """By place; zeros for a hole."""
-    digests: list[bytes]
+    size: int
+    """Of places, the holes among them."""
     ends: list[int]
     """Where in the body each text ends, the head before the first."""
     body: bytes
 
+    def key(self, place: int) -> bytes:
+        """Give an entry's key; zeros for a hole."""
+        return self.body[place * KEY_BYTES : (place + 1) * KEY_BYTES]
+
+    def digest(self, place: int) -> bytes:
+        """Give the digest that an entry should have; zeros for a hole."""
+        start = self.size * KEY_BYTES + place * _DIGEST_BYTES
+        return self.body[start : start + _DIGEST_BYTES]
+
     def entry(self, place: int) -> Entry | None:
         """Give an entry; None where its digest does not fit, or where there is none."""
-        if place >= len(self.keys):
+        if place >= self.size:
             return None
-        start, middle, end = self.ends[2 * place : 2 * place + 3]
-        key, asked, value = self.keys[place], self.body[start:middle], self.body[middle:end]
-        if digest_of(key, self.kind, self.model, self.schema, asked, value) != self.digests[place]:
+        key, asked, value = self.key(place), *self._texts(place)
+        if digest_of(key, self.kind, self.model, self.schema, asked, value) != self.digest(place):
             return None
         return _new(Entry, (numbered(self.seq, place), key, self.kind, self.model, self.schema, asked, value))
 
     def is_hole(self, place: int) -> bool:
         """Was there never an entry, or is it removed?"""
-        return place >= len(self.keys) or self.keys[place] == HOLE == self.digests[place]
+        return place >= self.size or self.key(place) == HOLE == self.digest(place)
 
     def places(self) -> Iterator[int]:
         """Give the places that are no holes."""
-        return (place for place in range(len(self.keys)) if not self.is_hole(place))
+        return (place for place in range(self.size) if not self.is_hole(place))
 
     def without(self, places: Collection[int]) -> tuple[int, bytes]:
         """Give how many places the block has, and its body, with holes instead of entries."""
         kept = [
-            _EMPTY if place in places else (key, digest, self.body[start:middle], self.body[middle:end])
-            for place, (key, digest, start, middle, end) in enumerate(
-                zip(self.keys, self.digests, self.ends[::2], self.ends[1::2], self.ends[2::2], strict=False)
-            )
+            _EMPTY if place in places else (self.key(place), self.digest(place), *self._texts(place))
+            for place in range(self.size)
         ]
         return len(kept), body_of(kept)
+
+    def _texts(self, place: int) -> tuple[bytes, bytes]:
+        start, middle, end = self.ends[2 * place : 2 * place + 3]
+        return self.body[start:middle], self.body[middle:end]
 
 
 _EMPTY = (HOLE, HOLE, b"", b"")
@@ -98,8 +107,7 @@ def opened(row: Sequence[Any]) -> Block | None:
     seq, kind, model, schema, count, body = row
     if type(count) is not int or type(body) is not bytes or not 0 <= count <= MOST_ENTRIES:
         return None
-    at = count * KEY_BYTES
-    head = at + count * _DIGEST_BYTES
+    head = count * (KEY_BYTES + _DIGEST_BYTES)
     start = head + count * 8
     if len(body) < start:
         return None
@@ -107,9 +115,7 @@ def opened(row: Sequence[Any]) -> Block | None:
     ends = list(accumulate(lengths, initial=start))
     if ends[-1] != len(body):
         return None
-    keys = [body[at : at + KEY_BYTES] for at in range(0, at, KEY_BYTES)]
-    digests = [body[at : at + _DIGEST_BYTES] for at in range(at, head, _DIGEST_BYTES)]
-    return Block(seq, kind, model, schema, keys, digests, ends, body)
+    return Block(seq, kind, model, schema, count, ends, body)
 
 
 def keys_in(count: object, body: object) -> list[bytes]:

@@ -16,9 +16,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from flowchain.store.change import Statement
 from flowchain.store.entries import Entries
 from flowchain.store.journal import Journal
-from flowchain.store.schema import Statement
 
 Claim: TypeAlias = Literal["granted", "held", "done"]
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from flowchain.errors import may_hold_secret, redacted
 from flowchain.store import block
 from flowchain.store.block import Entry, Written, located, numbered
+from flowchain.store.change import Statement
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address
 from flowchain.store.opening import PAGE_BYTES
 from flowchain.store.places import Places, removal
-from flowchain.store.schema import Statement
 
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
@@ -58,7 +58,7 @@ class Entries:
         self._places.refresh(connection)
         return _sound(connection, self._places.find(connection, keys))
 
-    def add(self, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside) -> None:
+    def add(self, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside | None) -> None:
         """Commit (address, schema, value) rows, and what is to be written beside them.
 
         A key that is there keeps its first value.
@@ -69,7 +69,9 @@ class Entries:
 class _Adding:
     """A change of the journal; see `Entries.add`."""
 
-    def __init__(self, known: Places, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside) -> None:
+    def __init__(
+        self, known: Places, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside | None
+    ) -> None:
         # All that takes time comes before the lock.
         texts: dict[bytes, bytes] = {}
         self._rows = written(rows, texts)
@@ -93,21 +95,27 @@ class _Adding:
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
             numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
         blocks, self._added, self._last = _laid(self._rows, numbers, known.last, self._now)
-        numbers.update(self._added)
+        found: list[Statement] = [(_INSERT_BLOCK, blocks)] if blocks else []
+        if self._texts:
+            found.append((_INSERT_TEXT, list(self._texts.items())))
         folding = known.folding(connection, self._added, self._last)
         self._is_folded = bool(folding)
-        found: list[Statement] = [(_INSERT_TEXT, list(self._texts.items()))] if self._texts else []
-        if blocks:
-            found.append((_INSERT_BLOCK, blocks))
         found += folding
-        found += self._beside.statements([numbers[entry[0]] for _, entry in self._rows])
-        self.pages = sum([len(row[5]) for row in blocks]) // PAGE_BYTES + sum([len(rows) for _, rows in found])
+        if self._beside is not None:
+            numbers.update(self._added)
+            found += self._beside.statements([numbers[entry[0]] for _, entry in self._rows])
+        self.pages = 0
+        for _, rows in found:
+            self.pages += len(rows)
+        for row in blocks:
+            self.pages += len(row[5]) // PAGE_BYTES
         return found
 
     def committed(self) -> None:
         """Take note that it was."""
         self._known.add(self._added, self._last, is_folded=self._is_folded)
-        self._beside.committed()
+        if self._beside is not None:
+            self._beside.committed()
 
 
 def _laid(
@@ -191,7 +199,7 @@ def remove(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
         if opened is not None:
             gone = [place for place in places if not opened.is_hole(place)]
             count += len(gone)
-            connection.executemany(*removal([(opened.keys[place], numbered(seq, place)) for place in gone]))
+            connection.executemany(*removal([(opened.key(place), numbered(seq, place)) for place in gone]))
             if len(gone) < len(list(opened.places())):
                 size, body = opened.without(gone)
         if size or seq == highest:  # the highest stays, empty at least: see `places.py`

@@ -158,7 +158,7 @@ def _problem(found: Block, place: int) -> str | None:
 
 def _misplaced(journal: Journal, found: Block) -> list[str]:
     problems: list[str] = []
-    keyed = [(found.keys[place], numbered(found.seq, place)) for place in found.places()]
+    keyed = [(found.key(place), numbered(found.seq, place)) for place in found.places()]
     lost = _asked(journal, partial(places.misplaced, entries=keyed), problems, f"block {found.seq}") or []
     return [*problems, *(f"entry {number}: its key does not lead to it; it will be done again" for number in lost)]
 

@@ -18,32 +18,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from flowchain.errors import StoreError
 from flowchain.store import opening as opening_
+from flowchain.store.change import Change, Statement
 from flowchain.store.lock import FileLock
 from flowchain.store.opening import PAGE_BYTES, Opening
-from flowchain.store.schema import Statement
 
 T = TypeVar("T")
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # index pages are rewritten at random: the longer, the fewer copies of each
 _LARGE_WAL_BYTES = 64 * 1024 * 1024
-
-
-class Change(Protocol):
-    """What is to be committed, worked out under the lock."""
-
-    pages: int
-    """How many pages of the file it changes, at most, once `statements` were asked for."""
-
-    def statements(self, connection: sqlite3.Connection, *, is_late: bool) -> Sequence[Statement]:
-        """Give what is to be run; ``is_late``: what was given before took a number that is taken."""
-        ...
-
-    def committed(self) -> None:
-        """Learn that it was."""
-        ...
 
 
 class _Held:

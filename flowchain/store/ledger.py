@@ -10,11 +10,11 @@ from flowchain.errors import StoreError
 from flowchain.protocols import Asked
 from flowchain.records import Reply, Request
 from flowchain.store import reply, usage
+from flowchain.store.change import Statement
 from flowchain.store.claims import Claims
 from flowchain.store.entries import Entries, remove
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address, address_of
-from flowchain.store.schema import Statement
 
 T = TypeVar("T")
 _MOST_REMEMBERED = 10_000
@@ -109,7 +109,10 @@ class Ledger:
         return values
 
     def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
-        self._entries.add(rows, self._clock(), _Beside(self, [address.key for address, _, _ in rows], run))
+        beside = None
+        if run is not None or self._claims.is_used:
+            beside = _Beside(self, [address.key for address, _, _ in rows], run)
+        self._entries.add(rows, self._clock(), beside)
         self._journal.saved += len(rows)
 
     def _drop(self, damaged: list[int]) -> None:

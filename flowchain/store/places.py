@@ -14,8 +14,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
+from flowchain.store.change import Statement
 from flowchain.store.key import KEY_BYTES
-from flowchain.store.schema import Statement
 
 _MARK_BYTES = 8
 _MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds

@@ -15,15 +15,11 @@ somebody else wrote. Order is always ``seq``; ``created_at`` (Unix seconds) is o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any, TypeAlias
 
 from flowchain.errors import StoreError, shown
 
 APPLICATION_ID = 0x666C6F77  # "flow"
 FORMAT = 2
-Statement: TypeAlias = tuple[str, Sequence[Sequence[Any]]]
-"""SQL, and the parameters of each of its executions."""
 
 _TABLES = {
     "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",

@@ -8,9 +8,9 @@ from hashlib import sha256
 from typing import Any
 
 from flowchain.store import block
-from flowchain.store.block import HOLE, located
+from flowchain.store.block import located
+from flowchain.store.change import Statement
 from flowchain.store.journal import Journal
-from flowchain.store.schema import Statement
 
 _NOTE = (
     "INSERT INTO usage (run, block, entries) VALUES (?, ?, ?)"
@@ -50,5 +50,4 @@ def _pairs(row: Sequence[Any], bits: int) -> list[tuple[bytes, bytes]]:
     opened = block.opened(row)
     if opened is None:
         return []
-    pairs = zip(opened.keys, opened.digests, strict=True)
-    return [pair for place, pair in enumerate(pairs) if bits >> place & 1 and pair != (HOLE, HOLE)]
+    return [(opened.key(place), opened.digest(place)) for place in opened.places() if bits >> place & 1]

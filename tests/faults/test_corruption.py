@@ -103,7 +103,8 @@ def block_with_entries(draw: random.Random, path: Path) -> tuple[int, list[Writt
     block = opened(draw.choice(rows))
     assert block is not None
     texts = [block.body[start:end] for start, end in pairwise(block.ends)]
-    return block.seq, list(zip(block.keys, block.digests, texts[::2], texts[1::2], strict=True))
+    places = range(block.size)
+    return block.seq, [(block.key(at), block.digest(at), texts[2 * at], texts[2 * at + 1]) for at in places]
 
 
 def swap_entries(draw: random.Random, path: Path, wal: Path) -> None:

@@ -116,7 +116,7 @@ def test_commits_and_checkpoints_never_meet(path: Path, monkeypatch: pytest.Monk
     for thread in threads:
         thread.join()
     assert meetings == []
-    assert counts["COMMIT"] == 120 + 1  # and one that laid the tables
+    assert counts["COMMIT"] >= 120 + 1  # one laid the tables; a few were tried again, since another was quicker
     assert counts["CHECKPOINT"] > 4
 
 
