@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -64,6 +65,8 @@ def recording(
         run.leave()  # what can't be written can't be noted either
         raise
     except BaseException as error:
+        if sys.is_finalizing():
+            raise  # a worker that ended with the interpreter may hold the store's lock for ever
         if isinstance(error, Exception):
             run.fail(error)
             run.close("failed")

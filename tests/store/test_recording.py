@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,31 @@ def test_a_store_may_stand_behind_all_calls_of_a_chain(store: fc.Store) -> None:
     assert len(store.runs()) == 3
     assert chain.run(text="a", store=None) == "a"
     assert len(store.runs()) == 3
+
+
+def test_a_run_that_is_left_to_the_interpreters_end_does_not_wait_for_threads_that_are_gone(tmp_path: Path) -> None:
+    """A worker that was at a commit then has the store's lock, and nobody will ever give it back."""
+    script = """
+import atexit, gc, sys, threading
+may_take, is_taken = threading.Event(), threading.Event()
+atexit.register(lambda: (may_take.set(), is_taken.wait(60)))  # the first to be registered is the last to be called
+import flowchain as fc
+from flowchain.testing import FakeModel
+store = fc.Store(sys.argv[1])
+def work():
+    may_take.wait()
+    with store._journal._held.lock:
+        is_taken.set()
+        threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+text = fc.Input("text", str)
+values = fc.Chain(fc.Summarize(text=text, model=FakeModel())).batch(iter([{"text": "a"}] * 9), store=store)
+print(next(values))
+gc.disable()
+cycle = [values]
+cycle.append(cycle)
+del values, cycle
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "replies.flow")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "a\n"), done.stderr
