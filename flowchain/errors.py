@@ -20,8 +20,9 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 MOST_TOLD = 50
@@ -73,7 +74,7 @@ def escape(text: str) -> str:
 def shown(value: object) -> str:
     """Write a value for a message: one line, at most 200 characters, secrets replaced, controls escaped.
 
-    A value whose own ``repr`` fails is shown by its type, since a message must never raise.
+    A value whose own ``repr`` fails is shown by its type.
 
     >>> shown("x" * 1000)[-16:]
     '… (1,002 in all)'
@@ -93,14 +94,19 @@ def shown(value: object) -> str:
 def preview(value: object, most: int) -> str:
     """Write the beginning of a value's ``repr``: at least ``most`` characters, or all of it.
 
-    What would only be cut is never built: a list of documents takes as long as its first.
+    What would only be cut is never built: a list of documents takes as long as its first. What fails to be shown is
+    left out, since a message must never raise.
     """
     written: list[str] = []
     length = 0
     stack: list[Iterator[object]] = [iter((value,))]
     ends: list[str] = [""]
     while stack and length < most:
-        part: Any = next(stack[-1], _END)
+        part: Any
+        try:
+            part = next(stack[-1], _END)
+        except Exception:  # a field that was never set, a mapping that another thread changes
+            part = _Mark("…")
         if part is _END:
             stack.pop()
             text = ends.pop()
@@ -149,10 +155,10 @@ def _fields(record: Any) -> Iterator[object]:
 
 
 def _written(value: object, most: int) -> str:
-    if isinstance(value, (str, bytes)):
-        return repr(value[: most + 1])
     try:
-        return repr(value)
+        if isinstance(value, (str, bytes)):
+            return repr(value[: most + 1])
+        return repr(value)[: most + 1]
     except Exception:
         return f"<{type(value).__name__} whose repr fails>"
 
@@ -291,7 +297,22 @@ class TextWarning(UserWarning):
 
 
 class NodeError(FlowchainError):
-    """A node failed while running; ``node`` names it, ``item`` the row or map item, ``__cause__`` keeps the reason."""
+    """A node failed while running; ``node`` names it, ``item`` the row or map item, ``__cause__`` keeps the reason.
+
+    Of a function, ``inputs`` has what it was given, by name, as it was when it failed: shortened, secrets replaced.
+
+    >>> import flowchain as fc
+    >>> @fc.node
+    ... def half(number: int) -> int:
+    ...     raise ValueError("it is odd")
+    >>> try:
+    ...     fc.Chain(half(number=fc.Input("number", int))).run(number=3)
+    ... except fc.NodeError as error:
+    ...     print(error, error.inputs)
+    node 'half_1' failed: ValueError: it is odd (given number=3) {'number': '3'}
+    """
+
+    inputs: Mapping[str, str] = MappingProxyType({})
 
 
 class ModelError(FlowchainError):

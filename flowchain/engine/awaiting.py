@@ -91,13 +91,14 @@ def _line(plan: Plan, calls: list[Callable[..., Any]], waiting: list[bool]) -> A
                 values[slot] = value
         except asyncio.CancelledError as error:
             assert step is not None
-            failure = own_cancellation(step, error)
+            failure = own_cancellation(step, error, [values[shared[slot]] for slot in step.reads])
             if failure is None:
                 raise
             raise failure from error
         except CAUGHT as error:
             assert step is not None
-            raise told(step.name, step.node.value_type, value, error)  # noqa: B904 — the cause is set there
+            read_values = [values[shared[slot]] for slot in step.reads]
+            raise told(step, value, error, read_values)  # noqa: B904 — the cause is set there
         return values[output]
 
     return run
@@ -147,8 +148,11 @@ class _Net:
                 value = self._calls[index](*[self._values[slot] for slot in step.reads])
                 step.validate(value)
             except CAUGHT as error:
-                raise told(step.name, step.node.value_type, value, error)  # noqa: B904 — the cause is set there
+                raise told(step, value, error, self._read(step))  # noqa: B904 — the cause is set there
             steps += reversed(self._filled(step, value))
+
+    def _read(self, step: Step) -> list[Any]:
+        return [self._values[slot] for slot in step.reads]
 
     def _filled(self, step: Step, value: Any) -> list[int]:
         """Put a value in its place; give the steps that waited for nothing else."""
@@ -183,12 +187,12 @@ class _Net:
                     value = await self._calls[index](*[self._values[slot] for slot in step.reads])
                     step.validate(value)
                 except asyncio.CancelledError as error:
-                    failure = own_cancellation(step, error)
+                    failure = own_cancellation(step, error, self._read(step))
                     if failure is None:
                         raise
                     raise failure from error
                 except CAUGHT as error:
-                    raise told(step.name, step.node.value_type, value, error)  # noqa: B904 — the cause is set there
+                    raise told(step, value, error, self._read(step))  # noqa: B904 — the cause is set there
                 ready: list[int] = []
                 for reader in self._filled(step, value):
                     self._begin(reader, ready)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flowchain.nodes.frozen import holds_frozen, thaw
@@ -92,6 +92,24 @@ def function_call(
         return (lambda *found: function(list(found))), tuple(slots[item] for item in only)
     plain = {name: arguments[name] for name in ordered}
     return fields_call(function, plain, slots)
+
+
+def arguments_of(node: FunctionNode[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """Give a function's arguments by name, as its call had them, from the values of the slots that its step reads."""
+    found = iter(values)
+    ordered = [name for name in node.function.signature.types if name in node.arguments]
+    # A cached function's step reads its operands in the order in which they were written, any other's in this.
+    read = node.arguments if node.function.cache else ordered
+    given = {name: _filled(node.arguments[name], found) for name in read}
+    return {name: given[name] for name in ordered}
+
+
+def _filled(argument: Any, found: Iterator[Any]) -> Any:
+    if isinstance(argument, Ref):
+        return next(found)
+    if isinstance(argument, (list, tuple)) and any(isinstance(item, Ref) for item in argument):
+        return [next(found) if isinstance(item, Ref) else item for item in argument]
+    return thaw(argument)
 
 
 def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:

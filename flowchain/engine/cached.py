@@ -49,7 +49,7 @@ def work(step: Step, values: tuple[Any, ...]) -> Work:
     try:
         step.validate(value)
     except ValidationError as error:
-        raise told(step.name, step.node.value_type, value, error) from None
+        raise told(step, value, error, values) from None
     text = _written(step, value)
     yield Save(key, text)
     return _read(step, text)

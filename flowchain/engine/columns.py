@@ -43,7 +43,9 @@ def compile_loop(plan: Plan) -> Loop:
                 validate(value)
                 values[slot] = value
         except CAUGHT as error:
-            raise _told(step, value, error)  # noqa: B904 — the cause is set, or suppressed, there
+            assert step is not None
+            read_values = [values[shared[slot]] for slot in step.reads]
+            raise told(step, value, error, read_values)  # noqa: B904 — the cause is set, or suppressed, there
         return values[output]
 
     return run
@@ -59,15 +61,10 @@ def _single(step: Step, read: int) -> Loop:
             value = call(values[read])
             validate(value)
         except CAUGHT as error:
-            raise _told(step, value, error)  # noqa: B904 — the cause is set, or suppressed, there
+            raise told(step, value, error, [values[read]])  # noqa: B904 — the cause is set, or suppressed, there
         return value
 
     return run
-
-
-def _told(step: Step | None, value: Any, error: BaseException) -> Exception:
-    assert step is not None
-    return told(step.name, step.node.value_type, value, error)
 
 
 def operands(reads: Sequence[int]) -> tuple[int, Callable[[list[Any]], tuple[Any, ...]] | None]:
@@ -167,6 +164,11 @@ def _pick(column: Any, keep: list[int]) -> Any:
     return [column[index] for index in keep]
 
 
+def _row(columns: list[Any], index: int) -> list[Any]:
+    """Give a row of columns, some of which are one value for all rows."""
+    return [next(column) if isinstance(column, itertools.repeat) else column[index] for column in columns]
+
+
 def _column(
     step: Step, check: Callable[[Any], Any], operands: list[Any], count: int
 ) -> tuple[list[Any], dict[int, Exception]]:
@@ -183,7 +185,7 @@ def _column(
                 # A function that raises StopIteration would end the column in silence.
                 raise RuntimeError("the function raised StopIteration")
         except CAUGHT as error:
-            errors[len(values)] = node_error(step.name, error, cause=error)
+            errors[len(values)] = node_error(step, error, _row(operands, len(values)))
             values.append(None)
             if not operands:
                 work = (call() for _ in iterators[0])
@@ -198,7 +200,7 @@ def _column(
             try:
                 step.validate(value)
             except CAUGHT as error:
-                errors[index] = _told(step, value, error)
+                errors[index] = told(step, value, error, _row(operands, index))
     return values, errors
 
 

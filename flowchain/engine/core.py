@@ -159,7 +159,7 @@ class Core:
                 work = self._start_program(frame, step, values) if step.kind == "program" else work_of(step, values)
                 task = Task(frame, step, work)
         except CAUGHT as error:
-            self._fail(frame, step, node_error(step.name, error, cause=error))
+            self._fail(frame, step, node_error(step, error, values))
             return
         if task is None:
             self._succeed(frame, step, value)
@@ -171,7 +171,7 @@ class Core:
         try:
             step.validate(value)
         except CAUGHT as error:  # a validator of the user's own may raise anything
-            self._fail(frame, step, told(step.name, step.node.value_type, value, error))
+            self._fail(frame, step, told(step, value, error, frame.read(step)))
             return
         if self._on_step is not None:
             self._on_step(frame, step, True, value, None)
@@ -271,7 +271,7 @@ class Core:
         except CAUGHT as raised:
             self._leave(task)
             note = task.note if raised is error else ""
-            self._fail(frame, step, node_error(step.name, raised, cause=raised, note=note))
+            self._fail(frame, step, node_error(step, raised, frame.read(step), note=note))
         else:
             self._take(task, effect)
 

@@ -7,7 +7,16 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any
 
 from flowchain.engine.calling import Done, Piece
@@ -170,12 +179,12 @@ async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
     try:
         value = await effect.awaitable
     except asyncio.CancelledError as error:
-        failure = own_cancellation(task.step, error)
+        failure = own_cancellation(task.step, error, task.frame.read(task.step))
         if failure is None:
             raise
         inbox.put_awaited(task, None, failure)
     except CAUGHT as error:
-        inbox.put_awaited(task, None, node_error(task.step.name, error, cause=error))
+        inbox.put_awaited(task, None, node_error(task.step, error, task.frame.read(task.step)))
     except (KeyboardInterrupt, SystemExit):
         raise  # asyncio itself ends the loop with these
     except BaseException as error:
@@ -184,13 +193,13 @@ async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:
         inbox.put_awaited(task, value, None)
 
 
-def own_cancellation(step: Step, error: asyncio.CancelledError) -> NodeError | None:
+def own_cancellation(step: Step, error: asyncio.CancelledError, values: Sequence[Any]) -> NodeError | None:
     """Tell a cancellation that a step's function let through; None where the run is cancelled.
 
-    Nobody cancelled the run in the first case: waiting on would never end.
+    Nobody cancelled the run in the first case: waiting on would never end. ``values`` are what the step has read.
     """
     running = asyncio.current_task()
-    return None if running is None or running.cancelling() else node_error(step.name, error, cause=error)
+    return None if running is None or running.cancelling() else node_error(step, error, values)
 
 
 async def leave(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from flowchain.engine.binding import arguments_of
+from flowchain.engine.plan import Step
 from flowchain.errors import FlowchainError, NodeError, escape, redacted, shown
+from flowchain.nodes.function import FunctionNode
 from flowchain.nodes.types import describe
 
 # What user code may raise at a node: sys.exit() or a stray GeneratorExit in a function must not end a run in silence.
@@ -14,12 +18,17 @@ from flowchain.nodes.types import describe
 CAUGHT = (Exception, SystemExit, GeneratorExit)
 
 _LONGEST_MESSAGE = 4_000
+_MOST_NAMED = 8  # arguments of a function that its message lists; all are in the error's ``inputs``
 
 
-def node_error(node: str, error: BaseException, *, cause: BaseException | None = None, note: str = "") -> NodeError:
-    """Say which node failed with what; with ``cause``, keep it as if by ``raise … from cause``.
+def node_error(step: Step, error: BaseException, values: Sequence[Any], *, note: str = "") -> NodeError:
+    """Say which node failed with what, and keep that as if by ``raise … from error``.
 
-    ``note`` is what the engine knows beside it. It is not added to the error itself, which may stand for many requests.
+    Args:
+        step: what failed.
+        error: what it failed with. A NodeError is given back as it is: it has been told.
+        values: of the slots that the step reads; a function's are told, shortened.
+        note: what the engine knows beside it. It is not added to the error itself, which may stand for many requests.
     """
     if isinstance(error, NodeError):
         return error
@@ -31,23 +40,42 @@ def node_error(node: str, error: BaseException, *, cause: BaseException | None =
             what = f"{what} {escape(error.fix)}"
         fields = {"field": error.field, "got": error.got, "wanted": error.wanted, "fix": error.fix}
     told_beside = f" ({note})" if note else ""
-    made = NodeError(f"node {node!r} failed: {what}{told_beside}", node=node, **fields)
-    made.__cause__ = cause
+    made = NodeError(f"node {step.name!r} failed: {what}{told_beside}", node=step.name, **fields)
+    made.__cause__ = error
     if error.__traceback__ is not None:
         # The first frame is the engine's own loop; what follows is the user's.
         error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return made
+    return _with_inputs(made, step, values)
 
 
-def told(node: str, wanted: Any, value: Any, error: BaseException) -> NodeError:
-    """Say what ended a step: its own failure (kept as the cause), or a value of the wrong type."""
+def told(step: Step, value: Any, error: BaseException, values: Sequence[Any]) -> NodeError:
+    """Say what ended a step: its own failure (kept as the cause), or a value of the wrong type.
+
+    Args:
+        step: what failed.
+        value: what it gave, if it gave any.
+        error: its own, or its validator's.
+        values: of the slots that the step reads; a function's are told, shortened.
+    """
     traceback = error.__traceback__
     # A validator is called from the loop itself; a ValidationError that comes out of user code has frames of its own.
     if isinstance(error, ValidationError) and traceback is not None and traceback.tb_next is None:
-        failure = wrong_value(node, wanted, value, error)
+        failure = wrong_value(step.name, step.node.value_type, value, error)
         failure.__suppress_context__ = True
-        return failure
-    return node_error(node, error, cause=error)
+        return _with_inputs(failure, step, values)
+    return node_error(step, error, values)
+
+
+def _with_inputs(failure: NodeError, step: Step, values: Sequence[Any]) -> NodeError:
+    """Add what a function was called with: the values are still where the step read them."""
+    node = step.node
+    if isinstance(node, FunctionNode) and node.arguments:
+        inputs = {name: shown(value) for name, value in arguments_of(node, values).items()}
+        named = [f"{name}={text}" for name, text in list(inputs.items())[:_MOST_NAMED]]
+        more = f", … {len(inputs) - _MOST_NAMED} more" if len(inputs) > _MOST_NAMED else ""
+        failure.inputs = inputs
+        failure.args = (f"{failure.args[0]} (given {', '.join(named)}{more})",)
+    return failure
 
 
 def _message(error: BaseException) -> str:

@@ -76,6 +76,10 @@ class Frame:
         self.passing: dict[int, Text] | None = None  # by slot, what was told of texts on their way
         self.is_over = False
 
+    def read(self, step: Step) -> tuple[Any, ...]:
+        """Give the values that a step reads; they stay until it has given its own."""
+        return tuple([self.values[slot] for slot in step.reads])
+
     def hold(self, task: Task) -> None:
         """Keep a step in progress in mind, so that it ends with the frame."""
         if self.task is None:

@@ -56,7 +56,7 @@ def compile_listening_loop(plan: Plan) -> ListeningLoop:
                 values[slot] = value
         except CAUGHT as error:
             step = next(step for step in plan.steps if step.name == name)
-            failure = told(name, step.node.value_type, value, error)
+            failure = told(step, value, error, [values[slot] for slot in step.reads])
             tell(NodeFinished.of(run_id, name, item, ended, ended := clock(), error=failure))
             tell(RowFinished(run_id, ended, 0, None, failure))
             tell(RunFinished(run_id, ended, failure))

@@ -126,7 +126,7 @@ class _Previewing:
             value = step.call(*map(_as_text, values))
             return node.function.call(value) if isinstance(node, FunctionNode) and step.kind == "cached" else value
         except CAUGHT as error:
-            raise node_error(step.name, error, cause=error)  # noqa: B904 — the cause is set there
+            raise node_error(step, error, values)  # noqa: B904 — the cause is set there
 
     def _body(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         body, slots = step.bodies["body"], step.captured["body"]
@@ -167,15 +167,13 @@ class _Previewing:
         except FlowchainError as error:
             if replies is not None or any(map(_is_unknown, values)):
                 return _unknown(step)  # it may fit, once it is there
-            raise node_error(step.name, error, cause=error)  # noqa: B904 — the cause is set there
+            raise node_error(step, error, values)  # noqa: B904 — the cause is set there
 
     def _shown(self, step: Step, model: Model, request: Request[Any], item: tuple[int, ...]) -> Reply:
         prompt = prompt_of(model, request)
         is_exact = not any(map(_is_unknown, (getattr(request, name) for name in request.__dataclass_fields__)))
         self.found.append(
-            Preview(
-                step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, prompt.rows, is_exact
-            )
+            Preview(step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, prompt.rows, is_exact)
         )
         return _stand_in(request, _hole(step.name, getattr(request, "max_tokens", None)))
 

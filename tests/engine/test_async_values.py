@@ -62,7 +62,7 @@ def test_a_row_that_fails_is_raised_where_it_is_awaited() -> None:
     async def main() -> list[int]:
         return await CHAIN.abatch([{"n": 2}, {"n": 3}])
 
-    with pytest.raises(fc.NodeError, match=r"odd \[item 1\]"):
+    with pytest.raises(fc.NodeError, match=r"odd \(given n=3\) \[item 1\]"):
         asyncio.run(main())
 
 

@@ -186,7 +186,7 @@ def test_a_failure_names_its_node_and_stops_its_siblings(is_wide: bool) -> None:
 def test_an_item_that_fails_is_numbered() -> None:
     chain = fc.Chain(fc.Each(fc.Input("xs", list[int]), lambda x: later(x=x)))
     assert asyncio.run(chain.arun(xs=list(range(3)))) == [1, 2, 3]
-    with pytest.raises(fc.NodeError, match=r"not 3 \[item 1\]") as found:
+    with pytest.raises(fc.NodeError, match=r"not 3 \(given x=3\) \[item 1\]") as found:
         asyncio.run(chain.arun(xs=[0, 3]))
     assert found.value.item == 1
     assert asyncio.run(chain.arun(xs=[])) == []

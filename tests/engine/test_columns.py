@@ -223,7 +223,7 @@ def _unshared(plan: Plan, first: list[Any]) -> Any:
             value = step.call(*[values[slot] for slot in step.reads])
             step.validate(value)
         except CAUGHT as error:
-            raise told(step.name, step.node.value_type, value, error) from error
+            raise told(step, value, error, [values[slot] for slot in step.reads]) from error
         values[step.slot] = value
     return values[plan.output]
 

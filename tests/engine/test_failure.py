@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,6 +147,141 @@ def test_the_words_of_an_exception_forge_no_line_and_move_no_cursor(words: str) 
     assert message.count("\n") == words.count("\n")
     assert "[secret]" in message
     assert "abcdefghijkl" not in message
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@dataclass
+class Half:
+    """Made without one of its fields."""
+
+    one: int
+    two: int
+
+
+HALF = Half.__new__(Half)
+HALF.one = 1
+
+WEIGHED = {
+    "a": ("x" * 10_000_000, f"'{'x' * 199}… (10,000,002 in all)"),
+    "many": ([1] * 1_000_000, f"[{'1, ' * 66}1… (1,000,000 items in all)"),
+    "mute": (Unshown(), "<Unshown whose repr fails>"),
+    "half": (HALF, "Half(one=1, two=…)"),
+    "secret": ({"key": "sk-abcdefghijklmnopqrst"}, "{'key': '[secret]'}"),
+    "cursor": ("\x1b[2J\u202e", r"'\x1b[2J\u202e'"),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHED)
+def test_what_a_function_was_given_is_told_whatever_it_is(kind: str) -> None:
+    value, shown = WEIGHED[kind]
+
+    @fc.node
+    def odd(value: Any, other: int) -> str:
+        raise ValueError("no")
+
+    with pytest.raises(fc.NodeError) as caught:
+        fc.Chain(odd(other=2, value=fc.Input("value", Any), name="odd")).run(value=value)
+    assert caught.value.inputs == {"value": shown, "other": "2"}
+    assert str(caught.value) == f"node 'odd' failed: ValueError: no (given value={shown}, other=2)"
+    assert pickle.loads(pickle.dumps(caught.value)).inputs == caught.value.inputs
+
+
+def picky(number: int, texts: list[str]) -> int:
+    if number == 3:
+        raise ValueError("no threes")
+    return "five" if number == 5 else number  # type: ignore[return-value]
+
+
+async def picky_later(number: int, texts: list[str]) -> int:
+    await asyncio.sleep(0)
+    return picky(number, texts)
+
+
+async def picky_cancelled(number: int, texts: list[str]) -> int:
+    await asyncio.sleep(0)
+    if number == 3:
+        raise asyncio.CancelledError
+    return picky(number, texts)
+
+
+def picky_pieces(number: int, texts: list[str]) -> Iterator[int]:
+    yield 1
+    yield picky(number, texts)
+
+
+async def picky_pieces_later(number: int, texts: list[str]) -> AsyncIterator[int]:
+    yield 1
+    yield picky(number, texts)
+
+
+FUNCTIONS: dict[str, Any] = {
+    "plain": fc.node(picky),
+    "awaited": fc.node(picky_later),
+    "cancelled": fc.node(picky_cancelled),
+    "generator": fc.node(picky_pieces),
+    "async generator": fc.node(picky_pieces_later),
+    "cached": fc.node(cache=True)(picky),
+    "cached, awaited": fc.node(cache=True)(picky_later),
+    "in a thread": fc.node(in_thread=True)(picky),
+}
+
+
+@fc.node
+def joined(one: Any, two: Any) -> Any:
+    return one
+
+
+def ways(chain: fc.Chain[Any], path: Path, **given: Any) -> dict[str, Callable[[], Any]]:
+    """Every executor of a chain, one row of it."""
+
+    async def all_of() -> Any:
+        return [row async for row in chain.abatch([given])]
+
+    return {
+        "alone": lambda: chain.run(**given),
+        "by columns": lambda: chain.batch([given]),
+        "listened to": lambda: chain.run(**given, observers=[lambda event: None]),
+        "in the core": lambda: chain.run(**given, timeout=60),
+        "with a store": lambda: chain.run(**given, store=fc.Store(path / "store")),
+        "on a loop": lambda: asyncio.run(chain.arun(**given)),
+        "many on a loop": lambda: asyncio.run(all_of()),
+        "streamed": lambda: list(chain.stream(**given)),
+        "previewed": lambda: chain.prompts(**given),
+    }
+
+
+@pytest.mark.parametrize("number", [3, 5])
+@pytest.mark.parametrize("place", ["alone", "in line", "side by side", "in a map", "in a loop"])
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_all_executors_tell_alike_what_a_function_was_given(kind: str, place: str, number: int, tmp_path: Path) -> None:
+    """Literals and references mixed, and written in another order than the function has them."""
+    function, text = FUNCTIONS[kind], fc.Input("text", str)
+
+    def call(number: Any, text: Any, **name: str) -> Any:
+        return function(texts=["a", text, text], number=number, **name)
+
+    given_number = fc.Input("number", int)
+    place_of: dict[str, Callable[[], Any]] = {
+        "alone": lambda: call(given_number, text),
+        "in line": lambda: joined(one=call(joined(one=given_number, two=1), joined(one=text, two=2)), two=3),
+        "side by side": lambda: joined(one=call(given_number, text, name="picky"), two=call(1, text)),
+        "in a map": lambda: fc.Each([1, given_number], lambda item: call(item, text)),
+        "in a loop": lambda: fc.Repeat(given_number, lambda state: joined(one=call(state, text), two=0), max_steps=2),
+    }
+    chain = fc.Chain(place_of[place]())
+    inputs = {"number": str(number), "texts": "['a', 'b', 'b']"}
+    for way, work in ways(chain, tmp_path, number=number, text="b").items():
+        is_awaited = "awaited" in kind or kind in ("cancelled", "async generator", "in a thread")
+        if way == "previewed" and (is_awaited or number == 5):
+            continue  # not called, and values are not held against their types
+        with pytest.raises(fc.NodeError, match=r"\(given ") as caught:
+            work()
+        assert (way, caught.value.inputs) == (way, inputs)
+        assert str(caught.value).split(" [item")[0].endswith(f"(given number={number}, texts=['a', 'b', 'b'])")
 
 
 def test_a_models_error_brings_its_way_out_along() -> None:
