@@ -321,11 +321,21 @@ class Embed(TaskNode[list[float]]):
     """Scale to length 1, so that a dot product is the cosine."""
 
 
+def begins_line(text: str, mark: str) -> bool:
+    r"""Does a line of the text begin with the mark?
+
+    >>> begins_line("one\n### two", "###"), begins_line("one ### two", "###")
+    (True, False)
+    """
+    return text.startswith(mark) or f"\n{mark}" in text
+
+
 class FewShot(Sampled[str]):
     r"""Show a model examples and let it write the next one, which ends where an example ends.
 
     Separator, stop strings and trimming are one contract: the prompt sets every example apart by ``separator``, and
-    the same separator stops the reply and is cut from it.
+    the same separator stops the reply and is cut from it. So no literal example may hold it. In examples that come
+    while running, and in the query, it may stand within a line; a text with a line that begins with it fails the node.
 
     >>> import flowchain as fc
     >>> node = fc.FewShot(instruction="Write a tweet.", examples=["key: rain\ntweet: Wet."], query="key: sun\ntweet:")
@@ -356,4 +366,7 @@ class FewShot(Sampled[str]):
                 if isinstance(example, str) and self.separator in example:
                     fix = f"The reply would end at {self.separator!r} inside an example; choose another separator."
                     problems.append(self._problem("examples", example, f"no {self.separator!r} inside", fix))
+        if isinstance(self.query, str) and begins_line(self.query, self.separator):
+            fix = "The query would end there for the model; choose another separator."
+            problems.append(self._problem("query", self.query, f"no line that begins with {self.separator!r}", fix))
         return problems

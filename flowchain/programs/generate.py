@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from flowchain.errors import ModelError, shown
+from flowchain.errors import InputError, ModelError, shown
 from flowchain.excerpt import Excerpt, concatenate, written
+from flowchain.nodes.tasks import begins_line
 from flowchain.programs.ask import Program, Site, ask
 from flowchain.programs.conversation import fitted_turns, message
 from flowchain.programs.overflow import fitted
@@ -154,6 +155,9 @@ def few_shot(
     **sampling: Any,
 ) -> Program[str]:
     r"""Set instruction, examples and query apart by the separator, and stop where the model writes it."""
+    for number, example in enumerate(examples):
+        _refuse_separator(site, "examples", example, separator, item=number)
+    _refuse_separator(site, "query", query, separator)
     mark = Excerpt(f"\n{separator}\n")
     parts: list[str] = []
     for part in (*([instruction] if instruction else []), *examples, query):
@@ -163,6 +167,24 @@ def few_shot(
     prompt = concatenate(parts)
     reply = yield from ask(replies.to_prompt(prompt))
     return written(reply.text.strip(), prompt)
+
+
+def _refuse_separator(site: Site, field: str, text: str, separator: str, *, item: int | None = None) -> None:
+    """Refuse a text in which the model would see an example end where none does."""
+    if not begins_line(text, separator):
+        return
+    where = field if item is None else f"{field}[{item}]"
+    fix = f"Give the node another separator=…, one that no text has, or take the lines with {separator!r} out."
+    raise InputError(
+        f"{site.node}.{where} has a line that begins with the separator {separator!r}: the model would take it for "
+        f"the end of an example. {fix}",
+        node=site.node,
+        field=where,
+        item=item,
+        got=shown(text),
+        wanted=f"no line that begins with {separator!r}",
+        fix=fix,
+    )
 
 
 def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:

@@ -107,6 +107,7 @@ def test_beams_and_sampling_exclude_each_other(build: Any, sampling: dict[str, A
         (lambda: fc.Embed(text="a", pooling="max"), r"embed\.pooling"),
         (lambda: fc.Embed(text="a", normalize="yes"), r"embed\.normalize"),
         (lambda: fc.FewShot(examples=["a"], query="b", separator=" "), r"few_shot\.separator.*visible mark"),
+        (lambda: fc.FewShot(examples=["a"], query="b\n### c"), r"few_shot\.query.*no line.*another separator"),
         (lambda: fc.FewShot(examples=["a ### b"], query="c"), r"few_shot\.examples.*another separator"),
     ],
 )

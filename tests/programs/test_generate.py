@@ -140,6 +140,32 @@ def test_the_next_example_ends_where_an_example_ends(
     assert [piece.origin for piece in request.prompt.pieces] == [part for part in [*examples, query] if part]
 
 
+@given(
+    st.lists(st.sampled_from(["a", " ", "#", "##", "###", "\n", "\r"]), max_size=8), st.sampled_from(["#", "###", "a"])
+)
+def test_no_text_that_comes_while_running_ends_an_example(drawn: list[str], separator: str) -> None:
+    """What is sent can be split at the separator's lines into what it was made of; what could not is not sent."""
+    text = "".join(drawn)
+    is_refused = any(line.startswith(separator) for line in text.split("\n"))
+    for field, row in (
+        ("examples[1]", {"examples": ["one", text], "query": "two"}),
+        ("query", {"examples": ["one"], "query": text}),
+    ):
+        model = FakeModel()
+        examples, query = fc.Input("examples", list[str]), fc.Input("query", str)
+        chain = fc.Chain(fc.FewShot(examples=examples, query=query, separator=separator, model=model, name="few"))
+        if is_refused:
+            with pytest.raises(fc.NodeError, match=r"another separator=…") as caught:
+                chain.run(**row)
+            assert (caught.value.node, caught.value.field) == ("few", field)
+            assert f"few.{field}" in str(caught.value)
+            assert not model.batches
+        else:
+            list(SimulatedWorld().batch(chain, [row]))
+            parts = [*row["examples"], row["query"]]
+            assert f"\n{requests(model)[0].prompt}".split(f"\n{separator}\n") == [f"\n{parts[0]}", *parts[1:]]
+
+
 def test_own_stops_stand_beside_the_separator() -> None:
     model = FakeModel(generate=lambda request: "blue. red\n###")
     assert value_of(fc.FewShot(examples=["a"], query="b", stop=".", model=model)) == "blue"
