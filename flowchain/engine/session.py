@@ -148,13 +148,19 @@ class Session:
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def pump(self) -> None:
-        """Go on with all that can, and put what must wait for models in their lines."""
+        """Go on with all that can, and put what must wait for models in their lines.
+
+        Raises:
+            TimeoutError: the run's time is over; before a step, and before a row that has got done meanwhile is given.
+        """
         self._send_due()
         self._values.advance(self.core)
         while self.core.outbox:
             asked, self.core.outbox = self.core.outbox, []
             self._send(asked, is_new=True)
             self._values.advance(self.core)
+        if self.core.finished:
+            self.check_time()  # a row's last step may have ended too late
 
     def _send(self, batch: list[Pending], *, is_new: bool) -> None:
         batch = [pending for pending in batch if not pending.is_dropped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import tracemalloc
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.engine.control import tail
+from flowchain.engine.world import RealWorld
 from flowchain.events import LoopEnded
 from flowchain.testing import FakeModel, SimulatedWorld
 from tests.engine.drawn import is_long, later_turn
@@ -260,7 +262,7 @@ def test_where_every_way_fails_all_are_told(ways: tuple[str, ...]) -> None:
 def test_a_reserve_is_taken_after_a_call_that_takes_too_long() -> None:
     slow, quick = FakeModel("slow"), FakeModel("quick", summarize=lambda request: "quick")
     chain = fc.Chain(fc.Fallback(fc.Summarize(text="slow", model=slow), fc.Summarize(text="quick", model=quick)))
-    world = SimulatedWorld(seconds=lambda requests: 1e9 if requests[0].text == "slow" else 1.0)
+    world = SimulatedWorld(seconds=lambda requests: 1e9 if getattr(requests[0], "text", None) == "slow" else 1.0)
     once = fc.Retry(stop=fc.stop_after_attempt(1))
     assert list(world.batch(chain, [{}], fc.Settings(request_timeout=5.0, retry=once))) == ["quick"]
     assert world.now() == 5.0 + 1.0
@@ -278,6 +280,50 @@ def test_a_run_that_is_over_takes_no_reserve() -> None:
     world = SimulatedWorld(seconds=lambda requests: 60.0)
     with pytest.raises(TimeoutError):
         list(world.batch(chain, [{"text": "a"}], fc.Settings(timeout=1.0)))
+
+
+@pytest.mark.parametrize("shape", ["alone", "behind a model", "awaited", "in a map", "a failure"])
+@pytest.mark.parametrize("how", ["run", "batch", "stream", "arun", "abatch", "astream"])
+def test_a_row_whose_last_step_ends_too_late_is_not_given(
+    how: str, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(RealWorld, "now", staticmethod(lambda: now))
+
+    @fc.node
+    def slow(text: str) -> str:
+        nonlocal now
+        now += 61.0
+        if shape == "a failure":
+            raise ValueError(text)
+        return text
+
+    @fc.node
+    async def slow_later(text: str) -> str:
+        return str(slow.function(text))
+
+    slows: dict[str, Any] = {
+        "behind a model": lambda: slow(text=fc.Summarize(text=TEXT, model=FakeModel())),
+        "awaited": lambda: slow_later(text=TEXT),
+        "in a map": lambda: fc.Each([TEXT], lambda text: slow(text=text)),
+    }
+    chain, row = fc.Chain(slows.get(shape, lambda: slow(text=TEXT))()), {"text": "a"}
+
+    async def listed(values: Any) -> list[Any]:
+        return [value async for value in values]
+
+    ways: dict[str, Any] = {
+        "run": lambda limit: chain.run(**row, timeout=limit),
+        "batch": lambda limit: chain.batch([row], timeout=limit, on_error="keep"),
+        "stream": lambda limit: list(chain.stream(**row, timeout=limit)),
+        "arun": lambda limit: asyncio.run(chain.arun(**row, timeout=limit)),
+        "abatch": lambda limit: asyncio.run(listed(chain.abatch([row], timeout=limit, on_error="keep"))),
+        "astream": lambda limit: asyncio.run(listed(chain.astream(**row, timeout=limit))),
+    }
+    with pytest.raises(TimeoutError, match="within its timeout of 60 s"):
+        ways[how](60)
+    if shape != "a failure":
+        assert ways[how](62)
 
 
 @pytest.mark.parametrize("shape", ["map", "loop", "map of maps", "loop of maps", "map of loops"])
