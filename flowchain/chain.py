@@ -260,7 +260,10 @@ class Chain(Generic[T_co]):
         """Give the requests that ``run`` would send for these inputs: text and tokens, without asking a model.
 
         What depends on a reply, or on an input that is not given, is a hole, ``⟨summarize_1, at most 200 tokens⟩``, and
-        the preview is marked as not exact.
+        the preview is marked as not exact. Of a `Fallback` the first way is shown whose prompts can be made and fit.
+
+        Raises:
+            NodeError: what a run would fail with before any reply, such as a request beyond its model's window.
 
         >>> import flowchain as fc
         >>> topic = fc.Input("topic", str)

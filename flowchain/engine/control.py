@@ -5,7 +5,7 @@ Each is the definition of its node: read one to know what the node does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowchain.engine import cached
@@ -142,8 +142,13 @@ def _fallback(step: Step, values: tuple[Any, ...]) -> Work:
     except Exception as error:
         if not failures:
             raise
-        told = "; before it, ".join(map(str, (error, *reversed(failures))))
-        raise NodeError(f"node {step.name!r} failed in its last way: {told}", node=step.name) from error
+        raise all_failed(step, [*failures, error]) from error
+
+
+def all_failed(step: Step, failures: Sequence[Exception]) -> NodeError:
+    """Say what the ways of a Fallback failed with, of which none is left."""
+    told = "; before it, ".join(map(str, reversed(failures)))
+    return NodeError(f"node {step.name!r} failed in its last way: {told}", node=step.name)
 
 
 def _await(step: Step, values: tuple[Any, ...]) -> Work:

@@ -4,7 +4,8 @@ So is an input that was not given. Everything that depends on the others alone i
 and functions, which run here as they would in the run. A model is asked nothing; its reply is a *hole*, a text that
 says where it would come from and how long it can be. A template around a hole is shown with it; a function that would
 read one is not called. A map over a list that is not known yet is shown for one item, a loop for its first turn, and a
-choice by an unknown value for all its ways.
+choice by an unknown value for all its ways. What a run would fail with, a preview fails with: a request beyond the
+window is not shown as if it would be sent.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowchain.engine.control import chosen_way
-from flowchain.engine.failure import CAUGHT, node_error
+from flowchain.engine.control import all_failed, chosen_way
+from flowchain.engine.failure import CAUGHT, at_item, node_error
 from flowchain.engine.plan import Constant, Plan, Step
-from flowchain.errors import FlowchainError
+from flowchain.errors import FlowchainError, NodeError
 from flowchain.excerpt import Excerpt, Piece, concatenate, pieces_of
 from flowchain.nodes.control import Choose, Each, Fallback, Repeat
 from flowchain.nodes.function import FunctionNode
@@ -41,7 +42,7 @@ from flowchain.records import (
     TextReply,
     VectorReply,
 )
-from flowchain.windows.fit import prompt_of
+from flowchain.windows.fit import check_fit, prompt_of
 
 
 class _NotKnown(str):
@@ -63,6 +64,14 @@ class _Unknown:
     def __init__(self, hole: Excerpt, kind: Any) -> None:
         self.hole = hole
         self.is_texts = element_of(kind) is str
+
+
+class _Refused(Exception):
+    """A request that a run would not send; ``error`` says why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 def not_given(node: Input[Any]) -> Any:
@@ -92,6 +101,7 @@ class _Previewing:
     def value_of(self, plan: Plan, slots: dict[int, Any], item: tuple[int, ...]) -> Any:
         """Compute the output's slot and what it needs, in a loop; bodies recurse, at most 32 deep."""
         wanted = [plan.output]
+        failures = _Failures(plan)
         while wanted:
             slot = wanted[-1]
             if slot in slots:
@@ -99,30 +109,44 @@ class _Previewing:
                 continue
             step = plan.steps[plan.producers[slot]]
             missing = [read for read in step.reads if read not in slots]
-            if not missing:
-                values = tuple(slots[read] for read in step.reads)
-                missing = [way for way in _ways(step, values) if isinstance(way, int) and way not in slots]
+            try:
+                failures.raise_known(slot)
                 if not missing:
-                    slots[slot] = self._step(step, values, slots, item)
+                    values = tuple(slots[read] for read in step.reads)
+                    ways = _ways(step, values, failures.count(slot))
+                    missing = [way for way in ways if isinstance(way, int) and way not in slots]
+                    if not missing:
+                        slots[slot] = self._step(step, values, ways, slots, item)
+            except NodeError as error:
+                del wanted[failures.going_on(wanted, error) + 1 :]
+                continue
+            failures.asked_by.update(dict.fromkeys(missing, slot))
             wanted.extend(reversed(missing))
         return slots[plan.output]
 
-    def _step(self, step: Step, values: tuple[Any, ...], slots: dict[int, Any], item: tuple[int, ...]) -> Any:
+    def _step(
+        self,
+        step: Step,
+        values: tuple[Any, ...],
+        ways: list[int | Constant],
+        slots: dict[int, Any],
+        item: tuple[int, ...],
+    ) -> Any:
         node = step.node
         if step.kind == "program":
             return self._ask(step, values, item)
         if isinstance(node, (Choose, Fallback)):
-            ways = [way.value if isinstance(way, Constant) else slots[way] for way in _ways(step, values)]
-            return ways[0] if len(ways) == 1 or isinstance(node, Fallback) else _unknown(step)
+            found = [way.value if isinstance(way, Constant) else slots[way] for way in ways]
+            return found[0] if len(found) == 1 else _unknown(step)
         if isinstance(node, (Each, Repeat)):
             return self._body(step, values, item)
-        if isinstance(node, PromptTemplate):
-            return _filled(node, dict(zip(_references(node), values, strict=True)))
         if isinstance(node, FunctionNode) and (step.is_awaited or any(map(_is_unknown, values))):
             return _unknown(step)
-        if any(isinstance(value, _Unknown) for value in values):
+        if any(isinstance(value, _Unknown) for value in values) and not isinstance(node, PromptTemplate):
             return _unknown(step)
         try:
+            if isinstance(node, PromptTemplate):
+                return _filled(node, dict(zip(_references(node), values, strict=True)))
             value = step.call(*map(_as_text, values))
             return node.function.call(value) if isinstance(node, FunctionNode) and step.kind == "cached" else value
         except CAUGHT as error:
@@ -148,7 +172,13 @@ class _Previewing:
         if items is None:
             run(_hole(step.name, None), (*item, 0))
             return _unknown(step)
-        return [run(each, (*item, index)) for index, each in enumerate(items)]
+        found = []
+        for index, each in enumerate(items):
+            try:
+                found.append(run(each, (*item, index)))
+            except NodeError as error:
+                raise at_item(error, index)  # noqa: B904 — the same error, told of its item
+        return found
 
     def _ask(self, step: Step, values: tuple[Any, ...], item: tuple[int, ...]) -> Any:
         model = self._models[step]
@@ -164,6 +194,8 @@ class _Previewing:
         except StopIteration as stop:
             # What asked for nothing, and knows what it read, is known.
             return _unknown(step) if replies is not None or any(map(_is_unknown, values)) else stop.value
+        except _Refused as refused:
+            raise node_error(step, refused.error, values) from refused.error
         except FlowchainError as error:
             if replies is not None or any(map(_is_unknown, values)):
                 return _unknown(step)  # it may fit, once it is there
@@ -172,17 +204,65 @@ class _Previewing:
     def _shown(self, step: Step, model: Model, request: Request[Any], item: tuple[int, ...]) -> Reply:
         prompt = prompt_of(model, request)
         is_exact = not any(map(_is_unknown, (getattr(request, name) for name in request.__dataclass_fields__)))
+        if is_exact:  # what is made of replies may fit, once they are there
+            try:
+                check_fit(model, request, prompt.tokens)
+            except FlowchainError as error:
+                raise _Refused(error) from error
         self.found.append(
             Preview(step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, prompt.rows, is_exact)
         )
         return _stand_in(request, _hole(step.name, getattr(request, "max_tokens", None)))
 
 
-def _ways(step: Step, values: tuple[Any, ...]) -> list[int | Constant]:
+class _Failures:
+    """What has failed in one run of a plan, and which Fallbacks go on after it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lost: dict[int, NodeError] = {}
+        self._ways: dict[int, list[Exception]] = {}
+        self.asked_by: dict[int, int] = {}
+        """By slot: the one that it is computed for at the moment."""
+
+    def raise_known(self, slot: int) -> None:
+        """Fail with what a slot has failed with before."""
+        if slot in self._lost:
+            raise self._lost[slot]
+
+    def count(self, slot: int) -> int:
+        """How many ways of a Fallback have failed."""
+        return len(self._ways.get(slot, ()))
+
+    def going_on(self, wanted: Sequence[int], error: NodeError) -> int:
+        """Give the place of the Fallback that goes on, among what is wanted.
+
+        Raises:
+            NodeError: none does.
+        """
+        slot = wanted[-1]
+        self._lost[slot] = error
+        while slot in self.asked_by:
+            failed, slot = slot, self.asked_by[slot]
+            step = self._plan.steps[self._plan.producers[slot]]
+            number = self.count(slot)
+            if not isinstance(step.node, Fallback) or step.ways[number] != failed:
+                continue
+            self._ways.setdefault(slot, []).append(error)
+            if number + 1 < len(step.ways):
+                return len(wanted) - 1 - list(reversed(wanted)).index(slot)
+            if number:
+                cause, error = error, all_failed(step, self._ways[slot])
+                error.__cause__ = cause
+            self._lost[slot] = error
+        raise error
+
+
+def _ways(step: Step, values: tuple[Any, ...], failed: int) -> list[int | Constant]:
     """The ways whose requests may be sent: the one that is chosen, or all where that is not known."""
     node = step.node
     if isinstance(node, Fallback):
-        return [step.ways[0]]
+        return [step.ways[failed]]
     if not isinstance(node, Choose):
         return []
     on = step.call(*values)

@@ -38,8 +38,13 @@ def plain_text(request: Request[Any]) -> str:
     return str(getattr(request, "text", "") if text is None else text)
 
 
-def check_fit(model: Model, request: Request[Any]) -> None:
+def check_fit(model: Model, request: Request[Any], tokens: int | None = None) -> None:
     """See that a request fits the model's window.
+
+    Args:
+        model: what it is for.
+        request: as it would be sent.
+        tokens: of its prompt, where they have been counted.
 
     Raises:
         ModelError: with the window and who says so, the prompt's tokens, the reply's reserve, and what is missing.
@@ -47,7 +52,7 @@ def check_fit(model: Model, request: Request[Any]) -> None:
     window = window_of(model)
     if window is None:
         return
-    tokens = tokens_of(model, request)
+    tokens = tokens_of(model, request) if tokens is None else tokens
     reply = getattr(request, "max_tokens", 0)
     reserve = reply if window.is_shared else 0
     if tokens + reserve > window.tokens:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flowchain as fc
 from flowchain.records import SummaryReply, TextReply
@@ -97,7 +100,9 @@ def test_a_long_text_is_shown_in_the_pieces_it_is_sent_in() -> None:
     exact = [preview.request for preview in previews if preview.is_exact]
     assert len(exact) > 3
     # A batch is cut by length, so it is compared without its order.
-    assert {request.text for request in model.sent[: len(exact)]} == {request.text for request in exact}
+    assert {request.text for request in model.sent[: len(exact)]} == {
+        preview.text for preview in previews if preview.is_exact
+    }
     assert all(preview.tokens + 5 <= 60 for preview in previews)
 
 
@@ -167,6 +172,18 @@ def breaks(text: str) -> str:
     ("node", "told"),
     [
         (fc.Embed(text=TEXT, model=Picky(window=99), name="vector"), "'vector' failed: not this text"),
+        (
+            fc.Embed(text=TEXT, model=FakeModel(window=4), name="vector"),
+            "'vector' failed: the request .* 5 tokens of prompt",
+        ),
+        (
+            fc.Each(["a", TEXT], lambda text: fc.Embed(text=text, model=FakeModel(window=4), name="vector")),
+            r"vector' failed: the request does not fit .* \[item 1\]$",
+        ),
+        (
+            fc.Generate(prompt=TEXT, max_tokens=9, model=FakeModel(window=12)),
+            "9 kept for the reply",
+        ),
         (fc.Summarize(text=breaks(text=TEXT, name="broken"), model=FakeModel()), "'broken' failed: ValueError: a b"),
     ],
 )
@@ -176,3 +193,80 @@ def test_what_a_run_fails_with_a_preview_fails_with(node: fc.Node[Any], told: st
         chain.run(text="a b c d e")
     with pytest.raises(fc.NodeError, match=told):
         chain.prompts(text="a b c d e")
+
+
+@fc.node
+def either(one: Any, two: Any) -> Any:
+    return one
+
+
+def outcome(work: Callable[[], Any]) -> str | None:
+    try:
+        work()
+    except fc.NodeError as error:
+        return str(error)
+    return None
+
+
+# Numbers are windows, of which a text of three words fits some; None is a function that fails.
+WAYS = st.recursive(
+    st.sampled_from([None, 1, 2, 3, 4]), lambda ways: st.lists(ways, min_size=2, max_size=3), max_leaves=6
+)
+
+
+@given(st.lists(WAYS, min_size=1, max_size=2))
+def test_reserves_are_taken_as_a_run_takes_them(drawn: list[Any]) -> None:
+    """One tree of ways, or two that share their texts and a way that fails in both."""
+    models: list[FakeModel] = []
+    broken = fc.Embed(text=breaks(text=TEXT), model=FakeModel())
+
+    def made(tree: Any) -> Any:
+        if isinstance(tree, list):
+            return fc.Fallback(*map(made, tree))  # type: ignore[call-overload]
+        if tree is None:
+            return broken
+        models.append(FakeModel(f"model {len(models)}", window=tree))
+        return fc.Embed(text=TEXT, model=models[-1])
+
+    trees = [made(tree) for tree in drawn]
+    chain = fc.Chain(trees[0] if len(trees) == 1 else either(one=trees[0], two=trees[1]))
+    given = {"text": "a b c"} if chain.inputs else {}
+    previews: list[Any] = []
+    previewed = outcome(lambda: previews.extend(chain.prompts(**given)))
+    assert not any(model.batches for model in models)
+    ran = outcome(lambda: chain.run(**given))
+    assert (previewed is None) == (ran is None)
+    if len(trees) == 1:
+        assert previewed == ran  # of two that fail, the core may come upon either first
+    if ran is None:
+        assert [preview.model for preview in previews] == [model.name for model in models if model.batches]
+
+
+def test_what_failed_in_a_preview_is_not_called_again() -> None:
+    called: list[str] = []
+
+    @fc.node
+    def odd(text: str) -> str:
+        called.append(text)
+        raise ValueError(text)
+
+    shared, model = odd(text=TEXT), FakeModel()
+    one, two = (
+        fc.Fallback(fc.Embed(text=shared, model=model), fc.Embed(text=word, model=model)) for word in ("one", "two")
+    )
+    previews = fc.Chain(either(one=one, two=two)).prompts(text="a")
+    assert [preview.text for preview in previews] == ["one", "two"]
+    assert called == ["a"]
+
+
+def test_no_reserve_is_taken_for_what_failed_beside_its_ways() -> None:
+    @fc.node
+    def is_like(value: list[float], text: str) -> bool:
+        return True
+
+    ways = [fc.Embed(text=TEXT, model=FakeModel()) for _ in range(2)]
+    wanted = breaks(text=TEXT)
+    chain = fc.Chain(fc.Fallback(*ways, accept=lambda value: is_like(value=value, text=wanted)))  # type: ignore[call-overload]
+    for work in (chain.run, chain.prompts):
+        with pytest.raises(fc.NodeError, match=r"^node 'breaks_1' failed: ValueError: a"):
+            work(text="a")

@@ -62,8 +62,10 @@ def test_parts_that_multiply_are_refused_in_little_memory(case: str) -> None:
     assert len(str(caught.value)) < 40_000
 
 
-PIECES = ['"', "{", "}", "[", "]", ",", ":", "0", "-1", "1e999", "null", "true", '{"ref":0}', '{"ref":2}', '{"ref":9}']
-PIECES += ['"str"', "\\", "\ud800", "\0", '{"pairs":[]}', '{"tuple":[]}', "[[[[", "9" * 400, '"__class__"', "\u202e"]
+PIECES = (
+    *('"', "{", "}", "[", "]", ",", ":", "0", "-1", "1e999", "null", "true", '{"ref":0}', '{"ref":2}', '{"ref":9}'),
+    *('"str"', "\\", "\ud800", "\0", '{"pairs":[]}', '{"tuple":[]}', "[[[[", "9" * 400, '"__class__"', "\u202e"),
+)
 
 
 def mangled(draw: random.Random, text: str) -> str | bytes:
