@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowchain.errors import ModelError
+from flowchain.errors import ModelError, shown
 from flowchain.records import (
     AnswerReply,
     AnswerRequest,
@@ -33,8 +33,12 @@ class ExtractiveModel:
     It summarises by quoting sentences, answers by quoting a span, and classifies by comparing words with the labels'
     names. It writes no words of its own. The same request always gives the same reply.
 
-    *language* is an ISO 639 code for sentence ends; ranking and reading know English best. *table* is the file of
-    fitted weights of the reader of answers, by default the one that comes with flowchain; None: it reads by rules.
+    *language* is a code of ISO 639-1 for sentence ends; without rules for it, those of a relative or of English are
+    taken. Ranking and reading know English best. *table* is the file of fitted weights of the reader of answers, by
+    default the one that comes with flowchain; None: it reads by rules.
+
+    Raises:
+        ModelError: there is no such language.
 
     >>> model = ExtractiveModel()
     >>> reply, = model.answer([AnswerRequest(question="When did Ada write it?", documents=("Ada wrote it in 1843.",))])
@@ -48,7 +52,18 @@ class ExtractiveModel:
 
     def __init__(self, *, language: str = "en", table: str | None = SHIPPED) -> None:
         from flowchain.models.extractive.index import IndexCache
+        from flowchain.models.extractive.sentences import LANGUAGES
 
+        if not isinstance(language, str) or language not in LANGUAGES:
+            known = ", ".join(sorted(LANGUAGES))
+            fix = f"Write a code of ISO 639-1, of a relative where the language has none: {known}."
+            raise ModelError(
+                f"language: got {shown(language)}, which is no known language. {fix}",
+                field="language",
+                got=shown(language),
+                wanted="a code of ISO 639-1",
+                fix=fix,
+            )
         self._language = language
         self._table = table
         self._cache = IndexCache(language=language)

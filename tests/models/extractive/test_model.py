@@ -9,6 +9,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.models.extractive.model import ExtractiveModel
+from flowchain.models.extractive.sentences import LANGUAGES
 from flowchain.records import AnswerRequest, ClassifyRequest, SummarizeRequest
 
 TEXT = "The mill was built in 1871. Cats slept there. It burned in 1902."
@@ -30,6 +31,18 @@ def test_what_it_cannot_do_is_an_error_of_check_with_the_way_out(node: Any) -> N
         chain.check()
     assert 'pip install "flowchain[transformers]"' in str(found.value)
     assert "model=" in str(found.value)
+
+
+@pytest.mark.parametrize("language", ["xx", "english", "EN", "", 3, None, ["en"]])
+def test_a_language_that_is_none_is_refused_with_those_that_are_known(language: Any) -> None:
+    with pytest.raises(fc.ModelError, match=r"language: got .*ISO 639-1.* de, .* en, ") as found:
+        ExtractiveModel(language=language)
+    assert found.value.field == "language"
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_every_known_language_reads_a_text(language: str) -> None:
+    assert ExtractiveModel(language=language).summarize([SummarizeRequest(text=TEXT, max_tokens=50)])[0].text
 
 
 def test_it_has_no_labels_of_its_own() -> None:
