@@ -275,6 +275,8 @@ class Journal:
             self._version = held.connection.execute("PRAGMA data_version").fetchone()[0]
         except (sqlite3.Error, OSError) as exc:
             self._abandon()
+            if getattr(exc, "sqlite_errorname", None) == "SQLITE_NOTADB":
+                raise opening_.no_store(self.name) from exc
             raise self._unreadable(exc) if opening.is_read_only else self._unopenable(exc) from exc
         except BaseException:
             self._abandon()

@@ -62,9 +62,7 @@ def check_path(opening: Opening) -> bool:
         raise _refused(name, "it is not an ordinary file", "Give the path of a file.")
     if mode is not None and 0 < path.stat().st_size < _LEAST_DATABASE_BYTES:
         # SQLite takes some of these for an empty database, and would write over them.
-        raise _refused(
-            name, "file is not a database", "Give the path of a store, or of a file that does not exist yet."
-        )
+        raise no_store(name)
     if mode is None and opening.is_read_only:
         raise _refused(name, "it does not exist, so it can't be read", "Leave read_only out to create it.")
     is_medium_read_only = hasattr(os, "statvfs") and bool(os.statvfs(parent).f_flag & os.ST_RDONLY)
@@ -210,6 +208,12 @@ def _file_system(folder: Path) -> str | None:
     except OSError:
         return None  # not Linux: not detectable this way
     return None
+
+
+def no_store(name: str) -> StoreError:
+    """Say that a file is something else, or a store that is damaged at its beginning."""
+    fix = "Give the path of a store, or of a file that does not exist yet."
+    return _refused(name, "it is no store (file is not a database)", fix)
 
 
 def _refused(name: str, reason: str, fix: str) -> StoreError:
