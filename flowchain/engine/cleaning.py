@@ -6,9 +6,13 @@ text although it looks like a mistake is told by a warning, too.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -18,6 +22,7 @@ from flowchain.errors import InputError, TextWarning
 # C0 without the white space among it (tab, line feed, vertical tab, form feed, carriage return), and DEL.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _CONTROL_BYTES = bytes((*range(9), *range(14, 32), 127))
+_NOT_THE_USERS = tuple(f"{os.path.dirname(file)}{os.sep}" for file in (os.path.dirname(__file__), asyncio.__file__))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -89,8 +94,17 @@ def _warn(kept: Sequence[Note]) -> None:
         f"{kept[0].where} (first at offset {kept[0].first:,}){more}: {count:,} control characters are kept and go into "
         'prompts; pass on_control="strip" to leave them out',
         TextWarning,
-        stacklevel=5,
+        stacklevel=_callers_level(),
     )
+
+
+def _callers_level() -> int:
+    """Give the level of the line that began the run, for whoever warns: above this package's frames and the loop's."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 class _Cleaner:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import linecache
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,36 @@ def sent(text: Any, **settings: Any) -> str:
         chain.run(text=text, **settings)
     [[request]] = model.batches
     return str(request.text)
+
+
+def test_a_warning_points_to_the_line_that_began_the_run() -> None:
+    chain, row = fc.Chain(fc.Summarize(text=TEXT, model=FakeModel())), {"text": "a\0"}
+
+    async def one() -> Any:
+        return await chain.arun(**row)
+
+    async def many() -> list[Any]:
+        return [value async for value in chain.abatch([row])]
+
+    ways: list[Callable[[], Any]] = [
+        lambda: chain.run(**row),
+        lambda: chain.batch([row]),
+        lambda: list(chain.batch(iter([row]))),
+        lambda: list(chain.stream(**row)),
+        lambda: chain.trace(**row),
+        lambda: chain.prompts(**row),
+        lambda: fc.diff(chain, chain, **row),
+        lambda: asyncio.run(one()),
+        lambda: asyncio.run(chain.arun(**row)),
+        lambda: asyncio.run(many()),
+    ]
+    for way in ways:
+        with pytest.warns(fc.TextWarning) as told:
+            way()
+        assert {warning.filename for warning in told} == {__file__}
+    with pytest.warns(fc.TextWarning) as told:
+        chain.run(**row)  # this line
+    assert linecache.getline(__file__, told[0].lineno).endswith("# this line\n")
 
 
 @given(WORDS)
