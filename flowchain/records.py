@@ -8,9 +8,11 @@ equal requests to equal models are the same work. Its class says what comes back
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+from flowchain.errors import ChainError, Problem, shown
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -113,6 +115,26 @@ class Message(Value):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+    if not TYPE_CHECKING:  # hidden, so that type checkers see the fields as the parameters
+
+        def __init__(self, **fields: Any) -> None:
+            content = fields.get("content", "")
+            if not isinstance(content, _FROM_JSON):
+                fix = (
+                    "Write the message where the text is known, in an @fc.node function that takes it and gives a "
+                    "Message; or give Chat the text itself, messages=…, which is a user's message then."
+                )
+                got = f"{shown(content)} ({type(content).__name__})"
+                raise ChainError.of([Problem("Message", "content", got, "str", fix)])
+            super().__init__(**fields)
+
+        # For who writes a message; those within other values are told of by pydantic, with their place there.
+        __init__.__pydantic_base_init__ = True
+
+
+_FROM_JSON = (str, int, float, list, dict, type(None))
+"""What pydantic itself tells of, since it may come from a file; nothing else is meant as a text."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -172,8 +172,10 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
     if not TYPE_CHECKING:  # hidden, so that type checkers see the fields as the parameters
 
-        def __init__(self, **fields: Any) -> None:
+        def __init__(self, *positional: Any, **fields: Any) -> None:
             cls = type(self)
+            if positional:
+                raise _unnamed(cls, len(positional))
             try:
                 cls.__pydantic_validator__.validate_python(fields, self_instance=self)
             except ValidationError as error:
@@ -328,6 +330,13 @@ class Node(Ref[T_co], BaseModel, Generic[T_co]):
 
 
 _PYDANTICS = frozenset(name for name in dir(BaseModel) if not name.startswith("_"))
+
+
+def _unnamed(cls: type[Node[Any]], count: int) -> ChainError:
+    needed = [name for name, field in cls.model_fields.items() if field.is_required()]
+    fields = ", ".join(f"{name}=…" for name in needed or ["field"])
+    fix = f"Write {cls.__name__}({fields}): a node's fields have names."
+    return ChainError.of([Problem(cls.kind, None, f"{count} without a name", "fields by keyword", fix)])
 
 
 def _label(node: Ref[Any]) -> str:

@@ -107,6 +107,12 @@ def test_beams_and_sampling_exclude_each_other(build: Any, sampling: dict[str, A
         (lambda: fc.Embed(text="a", pooling="max"), r"embed\.pooling"),
         (lambda: fc.Embed(text="a", normalize="yes"), r"embed\.normalize"),
         (lambda: fc.FewShot(examples=["a"], query="b", separator=" "), r"few_shot\.separator.*visible mark"),
+        (lambda: fc.Summarize("a"), r"summarize .*1 without a name.*Write Summarize\(text=…\)"),  # type: ignore[misc]
+        (lambda: fc.Answer("a", "b"), r"Write Answer\(question=…, context=…\)"),  # type: ignore[misc]
+        (
+            lambda: fc.Chat(messages=[fc.Message(role="user", content=fc.Input("text", str))]),  # type: ignore[arg-type]
+            r"Message\.content .*wanted: str.*@fc\.node.*messages=…",
+        ),
         (lambda: fc.FewShot(examples=["a"], query="b\n### c"), r"few_shot\.query.*no line.*another separator"),
         (lambda: fc.FewShot(examples=["a ### b"], query="c"), r"few_shot\.examples.*another separator"),
     ],
