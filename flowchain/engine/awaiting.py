@@ -24,7 +24,7 @@ from collections.abc import (
 )
 from typing import Any, TypeAlias
 
-from flowchain.engine.columns import given_slots, operands, shared_slots
+from flowchain.engine.columns import given_slots, operands, shared_slots, taken
 from flowchain.engine.core import WIDEST_MAP
 from flowchain.engine.drive_async import as_async, leave, own_cancellation
 from flowchain.engine.effects import Wait
@@ -91,14 +91,14 @@ def _line(plan: Plan, calls: list[Callable[..., Any]], waiting: list[bool]) -> A
                 values[slot] = value
         except asyncio.CancelledError as error:
             assert step is not None
-            failure = own_cancellation(step, error, [values[shared[slot]] for slot in step.reads])
+            failure = own_cancellation(step, error, taken(values, [shared[slot] for slot in step.reads]))
             if failure is None:
                 raise
             raise failure from error
         except CAUGHT as error:
             assert step is not None
-            read_values = [values[shared[slot]] for slot in step.reads]
-            raise told(step, value, error, read_values)  # noqa: B904 — the cause is set there
+            given = taken(values, [shared[slot] for slot in step.reads])
+            raise told(step, value, error, given)  # noqa: B904 — the cause is set there
         return values[output]
 
     return run

@@ -44,8 +44,8 @@ def compile_loop(plan: Plan) -> Loop:
                 values[slot] = value
         except CAUGHT as error:
             assert step is not None
-            read_values = [values[shared[slot]] for slot in step.reads]
-            raise told(step, value, error, read_values)  # noqa: B904 — the cause is set, or suppressed, there
+            given = taken(values, [shared[slot] for slot in step.reads])
+            raise told(step, value, error, given)  # noqa: B904 — the cause is set, or suppressed, there
         return values[output]
 
     return run
@@ -65,6 +65,15 @@ def _single(step: Step, read: int) -> Loop:
         return value
 
     return run
+
+
+def taken(values: Sequence[Any], slots: Sequence[int]) -> list[Any]:
+    """Give the values of slots.
+
+    A function, since a comprehension in a loop would have Python keep the loop's ``values`` in a cell, which costs
+    every call of it.
+    """
+    return [values[slot] for slot in slots]
 
 
 def operands(reads: Sequence[int]) -> tuple[int, Callable[[list[Any]], tuple[Any, ...]] | None]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flowchain.engine.columns import operands
+from flowchain.engine.columns import operands, taken
 from flowchain.engine.drawing import new_run_id
 from flowchain.engine.failure import CAUGHT, told
 from flowchain.engine.plan import Plan
@@ -56,7 +56,7 @@ def compile_listening_loop(plan: Plan) -> ListeningLoop:
                 values[slot] = value
         except CAUGHT as error:
             step = next(step for step in plan.steps if step.name == name)
-            failure = told(step, value, error, [values[slot] for slot in step.reads])
+            failure = told(step, value, error, taken(values, step.reads))
             tell(NodeFinished.of(run_id, name, item, ended, ended := clock(), error=failure))
             tell(RowFinished(run_id, ended, 0, None, failure))
             tell(RunFinished(run_id, ended, failure))
