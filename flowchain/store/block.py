@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, TypeAlias
 
 from flowchain.store.key import KEY_BYTES
@@ -29,6 +30,8 @@ _DIGEST_BYTES = 32
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 HOLE = bytes(KEY_BYTES)
 """The key, and the digest, of an entry that was removed."""
+Head: TypeAlias = tuple[str, str, str]
+"""Kind, model and schema: what the entries of a block have in common."""
 Written: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 """Key, digest, asked and value of an entry on its way into a block: no class, since it is made for every reply."""
 COLUMNS = "seq, kind, model, schema, entries, body"
@@ -47,13 +50,12 @@ class Entry(NamedTuple):
     value: bytes
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """A row whose lengths fit one another."""
 
     seq: int
-    kind: str
-    model: str
-    schema: str
+    head: Head
     size: int
     """Of places, the holes among them."""
     ends: list[int]
@@ -74,9 +76,9 @@ class Block(NamedTuple):
         if place >= self.size:
             return None
         key, asked, value = self.key(place), *self._texts(place)
-        if digest_of(key, self.kind, self.model, self.schema, asked, value) != self.digest(place):
+        if digest_of(key, self.head, asked, value) != self.digest(place):
             return None
-        return _new(Entry, (numbered(self.seq, place), key, self.kind, self.model, self.schema, asked, value))
+        return _new(Entry, (numbered(self.seq, place), key, *self.head, asked, value))
 
     def is_hole(self, place: int) -> bool:
         """Was there never an entry, or is it removed?"""
@@ -115,7 +117,7 @@ def opened(row: Sequence[Any]) -> Block | None:
     ends = list(accumulate(lengths, initial=start))
     if ends[-1] != len(body):
         return None
-    return Block(seq, kind, model, schema, count, ends, body)
+    return Block(seq, (kind, model, schema), count, ends, body)
 
 
 def keys_in(count: object, body: object) -> list[bytes]:
@@ -127,9 +129,8 @@ def keys_in(count: object, body: object) -> list[bytes]:
 
 def body_of(entries: Sequence[Written]) -> bytes:
     """Write entries one after the other."""
-    keys, digests, asked, values = zip(*entries, strict=True) if entries else ((), (), (), ())
-    texts = [b""] * (2 * len(keys))
-    texts[::2], texts[1::2] = asked, values
+    keys, digests, *columns = zip(*entries, strict=True) if entries else ((), (), (), ())
+    texts = list(chain.from_iterable(zip(*columns, strict=True)))
     lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))
     return b"".join([*keys, *digests, lengths, *texts])
 
@@ -142,7 +143,8 @@ def parts(entries: Sequence[Written]) -> Iterator[Sequence[Written]]:
             yield entries[start:at]
             start, size = at, 0
         size += len(asked) + len(value)
-    yield entries[start:]
+    if entries:
+        yield entries[start:]
 
 
 def numbered(seq: int, place: int) -> int:
@@ -173,21 +175,22 @@ def places_in(bits: int) -> list[int]:
     return [place for place in range(MOST_ENTRIES) if bits >> place & 1]
 
 
-def digest_of(key: bytes, kind: str, model: str, schema: str, asked: bytes, value: bytes) -> bytes:
+def digest_of(key: bytes, head: Head, asked: bytes, value: bytes) -> bytes:
     """Give the digest that an entry must have."""
     try:
-        head = _heads.get((kind, model, schema)) or _head(kind, model, schema)
-        return sha256(b"".join((b"%d %d " % (len(head), len(asked)), key, head, asked, value))).digest()
+        text = _heads.get(head) or _written(head)
+        return sha256(b"".join((b"%d %d " % (len(text), len(asked)), key, text, asked, value))).digest()
     except (TypeError, AttributeError, UnicodeError):
         return b""  # a damaged row may hold other types than were written; this fits no digest
 
 
-_heads: dict[tuple[str, str, str], bytes] = {}
+_heads: dict[Head, bytes] = {}
 _MOST_HEADS = 256
 
 
-def _head(kind: str, model: str, schema: str) -> bytes:
+def _written(head: Head) -> bytes:
     if len(_heads) >= _MOST_HEADS:
         _heads.clear()
-    head = _heads[kind, model, schema] = f"{kind}\0{model}\0{schema}".encode()
-    return head
+    kind, model, schema = head
+    text = _heads[head] = f"{kind}\0{model}\0{schema}".encode()
+    return text

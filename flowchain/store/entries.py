@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
 
 from flowchain.errors import may_hold_secret, redacted
 from flowchain.store import block
-from flowchain.store.block import Entry, Written, located, numbered
+from flowchain.store.block import Entry, Head, Written, located, numbered
 from flowchain.store.change import Statement
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address
@@ -25,9 +25,6 @@ _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and th
 _BLOCKS_A_QUERY = 500
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-_Head = tuple[str, str, str]
-"""Kind, model and schema."""
 
 
 class Beside(Protocol):
@@ -58,24 +55,31 @@ class Entries:
         self._places.refresh(connection)
         return _sound(connection, self._places.find(connection, keys))
 
-    def add(self, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside | None) -> None:
-        """Commit (address, schema, value) rows, and what is to be written beside them.
+    def add(
+        self, addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], now: float, beside: Beside | None
+    ) -> None:
+        """Commit (schema, value) pairs at their addresses, and what is to be written beside them.
 
         A key that is there keeps its first value.
         """
-        self._journal.commit(_Adding(self._places, rows, now, beside))
+        self._journal.commit(_Adding(self._places, addresses, values, now, beside))
 
 
 class _Adding:
     """A change of the journal; see `Entries.add`."""
 
     def __init__(
-        self, known: Places, rows: Sequence[tuple[Address, str, bytes]], now: float, beside: Beside | None
+        self,
+        known: Places,
+        addresses: Sequence[Address],
+        values: Sequence[tuple[str, bytes]],
+        now: float,
+        beside: Beside | None,
     ) -> None:
         # All that takes time comes before the lock.
-        texts: dict[bytes, bytes] = {}
-        self._rows = written(rows, texts)
-        self._texts = texts
+        self._keys = [address[0] for address in addresses]  # an index: by name it takes thrice as long
+        self._texts: dict[bytes, bytes] = {}
+        self._written = written(addresses, values, self._texts)
         self._known = known
         self._now = now
         self._beside = beside
@@ -91,10 +95,10 @@ class _Adding:
         if is_late or not known.knows(connection):
             known.refresh(connection)
         numbers: dict[bytes, int] = {}
-        if there := known.find(connection, [entry[0] for _, entry in self._rows]):
+        if there := known.find(connection, self._keys):
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
             numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
-        blocks, self._added, self._last = _laid(self._rows, numbers, known.last, self._now)
+        blocks, self._added, self._last = _laid(self._written, numbers, known.last, self._now)
         found: list[Statement] = [(_INSERT_BLOCK, blocks)] if blocks else []
         if self._texts:
             found.append((_INSERT_TEXT, list(self._texts.items())))
@@ -103,7 +107,7 @@ class _Adding:
         found += folding
         if self._beside is not None:
             numbers.update(self._added)
-            found += self._beside.statements([numbers[entry[0]] for _, entry in self._rows])
+            found += self._beside.statements([numbers[key] for key in self._keys])
         self.pages = 0
         for _, rows in found:
             self.pages += len(rows)
@@ -119,19 +123,13 @@ class _Adding:
 
 
 def _laid(
-    rows: Sequence[tuple[_Head, Written]], there: Iterable[bytes], last: int, now: float
+    written: Mapping[Head, Sequence[Written]], there: Collection[bytes], last: int, now: float
 ) -> tuple[list[tuple[Any, ...]], dict[bytes, int], int]:
-    """Lay rows whose key is not there into blocks; give these, the numbers by key, and the last block."""
-    by_head: dict[_Head, list[Written]] = {}
-    seen = set(there)
-    for head, entry in rows:
-        if entry[0] not in seen:
-            seen.add(entry[0])
-            by_head.setdefault(head, []).append(entry)
+    """Lay entries whose key is not there into blocks; give these, the numbers by key, and the last block."""
     blocks: list[tuple[Any, ...]] = []
     added: dict[bytes, int] = {}
-    for head, entries in by_head.items():
-        for some in block.parts(entries):
+    for head, entries in written.items():
+        for some in block.parts([entry for entry in entries if entry[0] not in there] if there else entries):
             last += 1
             blocks.append((last, *head, len(some), block.body_of(some), now))
             number = numbered(last, 0)
@@ -145,18 +143,19 @@ def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) 
     """Read the entries that keys may have; give the sound ones, and the numbers of damaged ones."""
     by_block: dict[int, list[tuple[bytes, int]]] = {}
     for key, number in wanted:
-        by_block.setdefault(located(number)[0], []).append((key, number))
+        seq, place = located(number)
+        by_block.setdefault(seq, []).append((key, place))
     found: dict[bytes, Entry] = {}
     damaged: list[int] = []
     for row in _rows(connection, list(by_block)):
         opened = block.opened(row)
-        for key, number in by_block[row[0]]:
-            entry = None if opened is None else opened.entry(located(number)[1])
+        for key, place in by_block[row[0]]:
+            entry = None if opened is None else opened.entry(place)
             if entry is not None:
-                if entry.key == key:  # else another's, whose key begins alike
+                if entry[1] == key:  # else another's, whose key begins alike
                     found[key] = entry
-            elif opened is None or not opened.is_hole(located(number)[1]):
-                damaged.append(number)
+            elif opened is None or not opened.is_hole(place):
+                damaged.append(numbered(row[0], place))
     return found, damaged
 
 
@@ -211,15 +210,25 @@ def remove(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
     return count
 
 
-def written(rows: Sequence[tuple[Address, str, bytes]], texts: dict[bytes, bytes]) -> list[tuple[_Head, Written]]:
-    """Write (address, schema, value) rows for blocks; long texts of what was asked go into ``texts``."""
-    plain = _are_plain([address.asked_json for address, _, _ in rows])
-    found: list[tuple[_Head, Written]] = []
-    for (key, kind, model, asked), schema, value in rows:
+def written(
+    addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], texts: dict[bytes, bytes]
+) -> dict[Head, list[Written]]:
+    """Write (schema, value) pairs for blocks, the first of each key; long texts of what was asked go into ``texts``."""
+    plain = _are_plain([address[3] for address in addresses])
+    found: dict[Head, list[Written]] = {}
+    seen: set[bytes] = set()
+    for (key, kind, model, asked), (schema, value) in zip(addresses, values, strict=True):
+        if key in seen:
+            continue
+        seen.add(key)
         if not plain:
             asked = _asked_of(asked, texts)
-        digest = block.digest_of(key, kind, model, schema, asked, value)
-        found.append(((kind, model, schema), (key, digest, asked, value)))
+        head = (kind, model, schema)
+        entry = (key, block.digest_of(key, head, asked, value), asked, value)
+        if head in found:
+            found[head].append(entry)
+        else:
+            found[head] = [entry]
     return found
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -71,9 +71,9 @@ def address_of(asked: Asked) -> Address:
     """
     request = asked.request
     kind = type(request)
-    head, model = _heads.get((kind, asked.fingerprint)) or _head(kind, asked.fingerprint)
+    head, task, model = _heads.get((kind, asked.fingerprint)) or _head(kind, asked.fingerprint)
     plan = _plans.get(kind) or _planned(kind)
-    return _address(head, kind.task, model, _required_of(request, plan) or _fields_of(request, kind.__name__))
+    return _address(head, task, model, _required_of(request, plan) or _fields_of(request, kind.__name__))
 
 
 def json_of(value: object, where: str) -> bytes:
@@ -124,11 +124,12 @@ def _written(value: object, where: str) -> bytes:
         ) from exc
 
 
-_heads: dict[tuple[type[Any], str], tuple[blake2b, str]] = {}
+_heads: dict[tuple[type[Any], str], tuple[blake2b, str, str]] = {}
 _MOST_HEADS = 256
 
 
-def _head(kind: type[Any], fingerprint: str) -> tuple[blake2b, str]:
+def _head(kind: type[Any], fingerprint: str) -> tuple[blake2b, str, str]:
+    """Give what keys of these requests begin with, their task, and their model."""
     if len(_heads) >= _MOST_HEADS:
         _heads.clear()
     model = redacted(fingerprint)
@@ -136,7 +137,7 @@ def _head(kind: type[Any], fingerprint: str) -> tuple[blake2b, str]:
     parts = [_FORMAT, kind.task, _class_name(kind), getattr(kind, "version", 1), model]
     # The model is also shown to people, in a column of text, which has no room for lone surrogates.
     shown_model = model.encode("utf-8", "backslashreplace").decode("utf-8")
-    head = _heads[kind, fingerprint] = _hash(parts), shown_model
+    head = _heads[kind, fingerprint] = _hash(parts), kind.task, shown_model
     return head
 
 
@@ -285,7 +286,8 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is not dict or all(_is_same(one[name], other[name]) for name in one)
 
 
-class _Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Plan:
     """How the fields of a class are taken from its values, in alphabetical order."""
 
     fields: tuple[tuple[str, object, Any, bool], ...]

@@ -52,7 +52,8 @@ class Ledger:
         if self._journal.is_read_only or not answered:
             return
         try:
-            self._write([(self.address(asked, forget=True), *reply.written(given)) for asked, given in answered], run)
+            addresses = [self.address(asked, forget=True) for asked, _ in answered]
+            self._write(addresses, [reply.written(given) for _, given in answered], run)
         except StoreError as exc:
             exc.unsaved = tuple(given for _, given in answered)
             raise
@@ -67,7 +68,8 @@ class Ledger:
         if self._journal.is_read_only or not called:
             return
         try:
-            self._write([(address, *reply.written_value(value)) for address, value in called], run)
+            addresses = [address for address, _ in called]
+            self._write(addresses, [reply.written_value(value) for _, value in called], run)
         except StoreError as exc:
             exc.unsaved = tuple(value for _, value in called)
             raise
@@ -108,12 +110,12 @@ class Ledger:
             self._drop(damaged)
         return values
 
-    def _write(self, rows: list[tuple[Address, str, bytes]], run: int | None) -> None:
+    def _write(self, addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], run: int | None) -> None:
         beside = None
         if run is not None or self._claims.is_used:
-            beside = _Beside(self, [address.key for address, _, _ in rows], run)
-        self._entries.add(rows, self._clock(), beside)
-        self._journal.saved += len(rows)
+            beside = _Beside(self, [address.key for address in addresses], run)
+        self._entries.add(addresses, values, self._clock(), beside)
+        self._journal.saved += len(addresses)
 
     def _drop(self, damaged: list[int]) -> None:
         warnings.warn(

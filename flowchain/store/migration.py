@@ -88,5 +88,5 @@ def _sound(connection: sqlite3.Connection) -> Iterator[tuple[_Head, int, Written
         "SELECT seq, key, kind, model, schema, asked, value, digest, created_at FROM entry ORDER BY seq"
     )
     for seq, key, kind, model, schema_, asked, value, digest, created_at in rows:
-        if block.digest_of(key, kind, model, schema_, asked, value) == digest:
+        if block.digest_of(key, (kind, model, schema_), asked, value) == digest:
             yield (kind, model, schema_, created_at), seq, (key, digest, asked, value)

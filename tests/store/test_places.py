@@ -148,7 +148,7 @@ ENTRIES = st.lists(st.tuples(st.binary(min_size=32, max_size=32), TEXTS, TEXTS),
 
 
 def written(key: bytes, asked_: bytes, value: bytes) -> Written:
-    return key, digest_of(key, "generate", "m", "TextReply/1", asked_, value), asked_, value
+    return key, digest_of(key, ("generate", "m", "TextReply/1"), asked_, value), asked_, value
 
 
 @given(ENTRIES, st.data())
