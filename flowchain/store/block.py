@@ -14,7 +14,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 from flowchain.store.key import KEY_BYTES
@@ -129,10 +129,11 @@ def keys_in(count: object, body: object) -> list[bytes]:
 
 def body_of(entries: Sequence[Written]) -> bytes:
     """Write entries one after the other."""
-    keys, digests, *columns = zip(*entries, strict=True) if entries else ((), (), (), ())
-    texts = list(chain.from_iterable(zip(*columns, strict=True)))
+    keys, digests, asked, values = zip(*entries, strict=False) if entries else ((), (), (), ())
+    texts = [b""] * (2 * len(keys))
+    texts[::2], texts[1::2] = asked, values
     lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))
-    return b"".join([*keys, *digests, lengths, *texts])
+    return b"".join((*keys, *digests, lengths, *texts))
 
 
 def parts(entries: Sequence[Written]) -> Iterator[Sequence[Written]]:

@@ -17,7 +17,7 @@ class Change(Protocol):
     """How many pages of the file it changes, at most, once `statements` were asked for."""
 
     def statements(self, connection: sqlite3.Connection, *, is_late: bool) -> Sequence[Statement]:
-        """Give what is to be run; ``is_late``: what was given before took a number that is taken."""
+        """Give what is to be run; ``is_late``: what was given before took what is taken."""
         ...
 
     def committed(self) -> None:

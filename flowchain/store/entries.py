@@ -25,6 +25,11 @@ _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and th
 _BLOCKS_A_QUERY = 500
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+# Fails where the table of places has the key: one statement, where to ask first would take two.
+_INSERT_NEW = (
+    "INSERT INTO block (seq, kind, model, schema, entries, body, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM place WHERE mark = ?) THEN NULL ELSE ? END)"
+)
 
 
 class Beside(Protocol):
@@ -95,11 +100,17 @@ class _Adding:
         if is_late or not known.knows(connection):
             known.refresh(connection)
         numbers: dict[bytes, int] = {}
-        if there := known.find(connection, self._keys):
+        mark = None if is_late or len(self._keys) > 1 else known.doubted(self._keys[0])
+        if mark is None and (there := known.find(connection, self._keys)):
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
             numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
         blocks, self._added, self._last = _laid(self._written, numbers, known.last, self._now)
-        found: list[Statement] = [(_INSERT_BLOCK, blocks)] if blocks else []
+        found: list[Statement] = []
+        if mark is not None:
+            *columns, now = blocks[0]
+            found.append((_INSERT_NEW, [(*columns, mark, now)]))
+        elif blocks:
+            found.append((_INSERT_BLOCK, blocks))
         if self._texts:
             found.append((_INSERT_TEXT, list(self._texts.items())))
         folding = known.folding(connection, self._added, self._last)

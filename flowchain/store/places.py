@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from struct import Struct
 
 from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
 from flowchain.store.change import Statement
 from flowchain.store.key import KEY_BYTES
 
-_MARK_BYTES = 8
+_MARK = Struct(">q")
 _MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds
 _MOST_ABSENT = 10_000
 _KEYS_A_QUERY = 500
@@ -68,6 +69,10 @@ class Places:
             if key != HOLE:
                 self._recent[key] = numbered(seq, place)
         self.last = seq
+
+    def doubted(self, key: bytes) -> int | None:
+        """Give the mark of a key of which the table alone knows whether it is there; `refresh` comes before."""
+        return _mark(key) if self._placed and key not in self._recent and key not in self._absent else None
 
     def find(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
         """Give the numbers that the entries of keys may have; `refresh` comes before."""
@@ -140,19 +145,22 @@ def _placed(connection: sqlite3.Connection) -> int:
 
 
 def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
-    by_mark: dict[int, list[bytes]] = {}
-    for key in keys:
-        by_mark.setdefault(_mark(key), []).append(key)
-    marks = list(by_mark)
     found: list[tuple[bytes, int]] = []
-    for start in range(0, len(marks), _KEYS_A_QUERY):
-        some = marks[start : start + _KEYS_A_QUERY]
+    for start in range(0, len(keys), _KEYS_A_QUERY):
+        some = keys[start : start + _KEYS_A_QUERY]
+        marks = list(map(_mark, some))
         asked = ",".join("?" * len(some))
-        for mark, number in connection.execute(f"SELECT mark, entry FROM place WHERE mark IN ({asked})", some):
+        rows = connection.execute(f"SELECT mark, entry FROM place WHERE mark IN ({asked})", marks).fetchall()
+        by_mark: dict[int, list[bytes]] = {}
+        for mark, key in zip(marks, some, strict=True) if rows else ():  # none is there of what is new
+            by_mark.setdefault(mark, []).append(key)
+        for mark, number in rows:
             if type(number) is int:  # of a file nothing is sure
                 found += [(key, number) for key in by_mark[mark]]
     return found
 
 
 def _mark(key: bytes) -> int:
-    return int.from_bytes(key[:_MARK_BYTES], "big", signed=True)
+    mark: int
+    (mark,) = _MARK.unpack_from(key)
+    return mark
