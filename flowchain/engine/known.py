@@ -31,9 +31,10 @@ class Known:
     def asked(self, pending: Pending) -> Asked:
         """Give a request with everything else that decides its reply."""
         model = self._models[pending.task.step]
-        if id(model) not in self._fingerprints:
-            self._fingerprints[id(model)] = fingerprint_of(model)
-        return Asked(pending.asked, self._fingerprints[id(model)])
+        fingerprint = self._fingerprints.get(id(model))
+        if fingerprint is None:
+            fingerprint = self._fingerprints[id(model)] = fingerprint_of(model)
+        return Asked(pending.asked, fingerprint)
 
     def recall(self, batch: Sequence[Pending]) -> list[Finding]:
         """Find each request."""

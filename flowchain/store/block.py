@@ -75,10 +75,12 @@ class Block:
         """Give an entry; None where its digest does not fit, or where there is none."""
         if place >= self.size:
             return None
-        key, asked, value = self.key(place), *self._texts(place)
+        key = self.key(place)
+        asked, value = self._texts(place)
         if digest_of(key, self.head, asked, value) != self.digest(place):
             return None
-        return _new(Entry, (numbered(self.seq, place), key, *self.head, asked, value))
+        kind, model, schema = self.head
+        return _new(Entry, (numbered(self.seq, place), key, kind, model, schema, asked, value))
 
     def is_hole(self, place: int) -> bool:
         """Was there never an entry, or is it removed?"""
@@ -129,7 +131,7 @@ def keys_in(count: object, body: object) -> list[bytes]:
 
 def body_of(entries: Sequence[Written]) -> bytes:
     """Write entries one after the other."""
-    keys, digests, asked, values = zip(*entries, strict=False) if entries else ((), (), (), ())
+    keys, digests, asked, values = zip(*entries, strict=True) if entries else ((), (), (), ())
     texts = [b""] * (2 * len(keys))
     texts[::2], texts[1::2] = asked, values
     lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))

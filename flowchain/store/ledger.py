@@ -39,12 +39,11 @@ class Ledger:
         """See `Store.recall`."""
         addresses = [address_of(one) for one in asked]
         replies = self._read(addresses, reply.read, run)
-        given: list[Reply | None] = []
-        for one, address in zip(asked, addresses, strict=True):
-            answer = replies.get(address.key)
-            given.append(answer)
-            if answer is None:
-                self._remember(one, address)
+        given = [replies.get(address[0]) for address in addresses]
+        if len(replies) < len(given):
+            for one, address, answer in zip(asked, addresses, given, strict=True):
+                if answer is None:
+                    self._remember(one, address)
         return given
 
     def record(self, answered: Sequence[tuple[Asked, Reply]], run: int | None = None) -> None:
@@ -94,7 +93,7 @@ class Ledger:
         self._remembered[id(asked.request)] = (asked.request, asked.fingerprint, address)
 
     def _read(self, addresses: Sequence[Address], read: Callable[[str, bytes], T], run: int | None) -> dict[bytes, T]:
-        found, damaged = self._entries.find([address.key for address in addresses])
+        found, damaged = self._entries.find([address[0] for address in addresses])
         values: dict[bytes, T] = {}
         numbers: list[int] = []
         for key, (number, _, _, _, schema, _, value) in found.items():

@@ -50,4 +50,5 @@ def _pairs(row: Sequence[Any], bits: int) -> list[tuple[bytes, bytes]]:
     opened = block.opened(row)
     if opened is None:
         return []
-    return [(opened.key(place), opened.digest(place)) for place in opened.places() if bits >> place & 1]
+    pairs = [(opened.key(place), opened.digest(place)) for place in range(opened.size) if bits >> place & 1]
+    return [pair for pair in pairs if pair != (block.HOLE, block.HOLE)]
