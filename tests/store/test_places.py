@@ -130,6 +130,23 @@ def test_keys_that_begin_alike_are_told_apart(handles: list[Store], monkeypatch:
     assert store.recall([asked(number) for number in (3, 29, 30)]) == [reply(3), reply(29), reply(99)]
 
 
+def test_one_reply_is_one_statement_and_never_a_second_entry(path: Path, handles: list[Store]) -> None:
+    """Also where nobody has asked for it before, and only the table knows whether it is there."""
+    handles[0].record([(asked(number), reply(number)) for number in range(20)])
+    statements: list[str] = []
+    with Store(path, trace=statements.append) as store:
+        store.recall([asked(0)])
+        statements.clear()
+        store.record([(asked(50), reply(50))])
+        assert [statement.split()[0] for statement in statements] == ["INSERT"]
+        store.record([(asked(7), reply(99))])
+        assert store.recall([asked(7), asked(50)]) == [reply(7), reply(50)]
+        assert store.verify().entries == 21
+        store.prune(max_bytes=0)
+        store.record([(asked(7), reply(99))])
+        assert store.recall([asked(7)]) == [reply(99)]
+
+
 def test_a_path_that_holds_another_file_now_is_read_anew(path: Path) -> None:
     with Store(path) as store:
         store.record([(asked(number), reply(number)) for number in range(20)])
