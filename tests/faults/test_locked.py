@@ -122,9 +122,9 @@ def test_a_reader_that_never_ends_is_told_of_before_the_log_is_large(tmp_path: P
         store.record([(asked("first"), answer("first"))])
 
         def save(start: int) -> None:
-            for number in range(start, start + 80):
+            for number in range(start, start + 160):
                 some = [f"{number}/{item}" for item in range(1_000)]
-                store.record([(asked(key), answer(key)) for key in some])
+                store.record([(asked(key), answer(key + " and so on" * 100)) for key in some])
 
         with holding(path, "BEGIN;SELECT * FROM block", 600) as reader:
             with pytest.warns(RuntimeWarning, match="has been reading for so long") as warned:
@@ -133,6 +133,6 @@ def test_a_reader_that_never_ends_is_told_of_before_the_log_is_large(tmp_path: P
             assert log.stat().st_size > 64 * 2**20
             reader.send_signal(signal.SIGKILL)
             reader.wait()
-        save(100)
+        save(200)
         assert log.stat().st_size <= 64 * 2**20
         assert store.verify().is_sound
