@@ -94,7 +94,7 @@ def test_ten_processes_and_ten_that_die_in_a_call_of_theirs(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_ten_processes_one_killed_every_second(tmp_path: Path) -> None:
-    path, log, draw, rows = tmp_path / "work.db", Log(tmp_path / "log"), random.Random(3), 400
+    path, log, draw, rows = tmp_path / "work.db", Log(tmp_path / "log"), random.Random(3), 1_500
     expected = expected_of(tmp_path, rows)
     fc.Store(path).close()
 
