@@ -64,6 +64,7 @@ test: lint types floors suite
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

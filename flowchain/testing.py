@@ -1,5 +1,7 @@
 """Doubles for the engine's seams: a model that needs no weights, and a world whose time and order a test decides.
 
+For example:
+
     model = FakeModel(generate=lambda request: request.prompt.upper())      # what it replies; the rest has defaults
     world = SimulatedWorld(seconds=lambda requests: len(requests))          # how long its calls take
     values = list(world.batch(chain, rows))                                 # one thread, no waiting, the same each time

@@ -1,5 +1,7 @@
 """One call of a model: what it is handed, how it learns that it may stop, and what becomes of one that takes too long.
 
+How a model's method is called, by its kind:
+
     plain method    called in the worker's thread; with a limit, in a thread that is left behind once the limit is over
     watched method  asks `Watch.is_cancelled` between two steps, and passes text on as it comes
     async method    awaited on an event loop of the worker's own; cancelled once nobody wants it, or the limit is over

@@ -85,9 +85,7 @@ def check_tokens(
                     raise _too_long(where, node.name, index, tokens, node.max_tokens, unit, "max_tokens")
 
 
-def _too_long(
-    where: str, name: str, index: int | None, length: int, most: int, unit: str, limit: str
-) -> InputError:
+def _too_long(where: str, name: str, index: int | None, length: int, most: int, unit: str, limit: str) -> InputError:
     fix = f"Shorten it, or declare a larger {limit} and check() the chain again."
     return InputError(
         f"{where}: {length:,} {unit}, and the input declares at most {most:,}. {fix}",

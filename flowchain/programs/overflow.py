@@ -131,5 +131,3 @@ def tail(site: Site, text: str, room: Room) -> Excerpt:
         low = high if room.holds(cut(text, high, len(text))) else len(text)
     site.drop(cut(text, 0, low), "overflow='tail'")
     return cut(text, low, len(text))
-
-

@@ -83,9 +83,7 @@ def measure(model: Model, request: Callable[[str], Request[Any]], max_tokens: in
         return None
     fixed = tokens_of(model, request(""))
     reserve = max_tokens if window.is_shared else 0
-    return Room(
-        window.tokens - fixed - reserve, lambda text: max(0, tokens_of(model, request(text)) - fixed)
-    )
+    return Room(window.tokens - fixed - reserve, lambda text: max(0, tokens_of(model, request(text)) - fixed))
 
 
 def framed_room(model: Model, request: Callable[[str], Request[Any]]) -> Room | None:

@@ -190,4 +190,3 @@ def judge(
 
 def _at_run_time(guard: str | None) -> str:
     return f"counted exactly at run time, {guard or 'an error'} if it does not fit"
-

@@ -216,5 +216,3 @@ def _unlimited(name: str) -> Bound:
 
 def _uncertain(name: str, reader: str) -> Bound:
     return Bound(None, f"from {name!r} ({reader!r} doesn't say what a text costs before it is there)")
-
-

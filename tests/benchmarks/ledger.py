@@ -56,6 +56,7 @@ def parts(chain: fc.Chain[Any], model: fc.TransformersModel, inputs: dict[str, A
     value = chain.run(**inputs, observers=(events.append,))
     requests = [exchange.request for exchange in chain.trace(**inputs).requests]
     texts = [request.prompt if request.task == "generate" else request.text for request in requests]
+
     def fits() -> None:
         for request in requests:
             check_fit(model, request)

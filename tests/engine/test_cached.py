@@ -116,9 +116,11 @@ def test_equal_calls_of_one_run_one_after_another_are_made_once(tmp_path: Path) 
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.binary(max_size=3),
-        lambda inner: st.lists(inner, max_size=2)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(max_size=2) | st.integers(), inner, max_size=2),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.tuples(inner, inner)
+            | st.dictionaries(st.text(max_size=2) | st.integers(), inner, max_size=2)
+        ),
         max_leaves=5,
     )
 )

@@ -120,10 +120,7 @@ def failure(error: Exception) -> tuple[str, Any, Any]:
 def test_four_ways_give_the_same_values_and_the_same_failures(data: st.DataObject) -> None:
     chain = fc.Chain(data.draw(plain_chains()))
     numbers = st.integers(0, 20)
-    rows = [
-        {name: data.draw(numbers) for name in sorted(chain.inputs)}
-        for _ in range(data.draw(st.integers(0, 6)))
-    ]
+    rows = [{name: data.draw(numbers) for name in sorted(chain.inputs)} for _ in range(data.draw(st.integers(0, 6)))]
     one_by_one = [outcome(lambda row=row: chain.run(**row)) for row in rows]
     assert [kept(value) for value in chain.batch(rows, on_error="keep")] == one_by_one
     assert [outcome(lambda row=row: chain.trace(**row).value) for row in rows] == one_by_one

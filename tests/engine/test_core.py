@@ -91,9 +91,9 @@ def test_a_value_of_the_wrong_type_is_refused_where_it_arises() -> None:
 
 def test_a_function_runs_once_however_many_read_it() -> None:
     r"""
-        a ── b ── d
-         \        /
-          c ─────
+    a ── b ── d
+     \        /
+      c ─────
     """
     calls: list[str] = []
 
@@ -132,9 +132,9 @@ def make(text: str) -> Heavy:
 
 def test_a_value_is_freed_after_its_last_reader() -> None:
     r"""
-        heavy ── weigh ── ask ── count
-             \           /
-              weigh ────
+    heavy ── weigh ── ask ── count
+         \           /
+          weigh ────
     """
     alive: weakref.WeakSet[Heavy] = weakref.WeakSet()
     counts: list[int] = []
@@ -194,9 +194,7 @@ def test_rows_are_given_in_order_and_a_bounded_number_ahead() -> None:
 
     spent = iter([100.0, 1.0, 1.0, 1.0])
     world = SimulatedWorld(seconds=lambda requests: next(spent), rows=1)
-    values = world.batch(
-        fc.Chain(fc.Summarize(text=TEXT, model=FakeModel())), rows(), fc.Settings(concurrency=2)
-    )
+    values = world.batch(fc.Chain(fc.Summarize(text=TEXT, model=FakeModel())), rows(), fc.Settings(concurrency=2))
     assert next(values) == "0"
     assert read == [0, 1]
     assert list(values) == ["1", "2", "3"]

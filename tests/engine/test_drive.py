@@ -36,7 +36,6 @@ class Counting:
         return [VectorReply(vector=(float(len(request.text)),)) for request in requests]
 
 
-
 def test_a_stream_that_is_left_early_leaves_nothing() -> None:
     before = set(threading.enumerate())
     events = fc.Chain(fc.Embed(text=TEXT, model=Counting())).stream(text="a")

@@ -172,9 +172,7 @@ def test_a_request_that_hangs_is_found_and_costs_no_other() -> None:
     world = SimulatedWorld(
         seconds=lambda requests: 1e9 if any(request.text == f"text {guilty}" for request in requests) else 1.0
     )
-    settings = fc.Settings(
-        request_timeout=limit, retry=fc.Retry(stop=fc.stop_after_attempt(1)), concurrency=count
-    )
+    settings = fc.Settings(request_timeout=limit, retry=fc.Retry(stop=fc.stop_after_attempt(1)), concurrency=count)
     found = list(world.batch(summary_by(model), rows_of(count), settings))
     failed = [value for value in found if isinstance(value, fc.Failure)]
     assert [value.index for value in failed] == [guilty]

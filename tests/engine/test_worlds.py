@@ -182,8 +182,8 @@ def test_waiting_for_a_retry_takes_no_time_of_ours() -> None:
 
 def test_a_step_that_can_not_run_is_not_started_by_what_else_it_reads() -> None:
     """
-        careful (fails) ──┬──▶ spy ──▶ way 2 of the fallback
-        summary (later) ──┘
+    careful (fails) ──┬──▶ spy ──▶ way 2 of the fallback
+    summary (later) ──┘
     """
     seen: list[Any] = []
 

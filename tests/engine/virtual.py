@@ -70,9 +70,7 @@ class VirtualWorld:
     def receive(self, mailbox: Any, timeout_s: float | None) -> Any:
         raise AssertionError("an async run has no mailbox")
 
-    async def batch(
-        self, chain: fc.Chain[Any], rows: Sequence[Mapping[str, Any]], settings: fc.Settings
-    ) -> list[Any]:
+    async def batch(self, chain: fc.Chain[Any], rows: Sequence[Mapping[str, Any]], settings: fc.Settings) -> list[Any]:
         plan = compile_plan(build(chain.output))
         models = chain.models
         inputs = Inputs(plan)

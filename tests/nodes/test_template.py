@@ -130,9 +130,7 @@ def test_holes_and_values_must_meet(template: str, values: Any, message: str) ->
 
 def test_declared_fields_are_reached_to_any_depth() -> None:
     topic = Topic(label="{t.inner}", inner=Inner(label="{{x}}"))
-    chain = fc.Chain(
-        fc.PromptTemplate("{t.label} {t.inner.label} {t.inner.size}", values={"t": fc.Input("t", Topic)})
-    )
+    chain = fc.Chain(fc.PromptTemplate("{t.label} {t.inner.label} {t.inner.size}", values={"t": fc.Input("t", Topic)}))
     assert chain.run(t=topic) == "{t.inner} {{x}} 3"
 
 

@@ -1,5 +1,7 @@
 """Which spans of a sentence could answer a question: short runs of tokens that do not cut names or numbers in two.
 
+For example:
+
     sentence     The war ended on 3 May 1815 in Old Vienna .
     tokens       the|noun|verb|prep|num|month|year|prep|name|name|.
     candidates   "The war", "3 May 1815", "on 3 May 1815", "Old Vienna", …, but not "May" or "Vienna"
@@ -37,9 +39,13 @@ _TOKEN = re.compile(
     r"|[^\W_]+(?:(?:['’](?!s\b)|[-.&])[^\W_]+)*|(?:[^\w\s]|_){100,}|\S"
 )
 _YEAR = re.compile(r"1\d\d\d|20\d\d|1\d\d0s|20\d0s")
-_VERB_FORMS = frozenset(IRREGULAR) - NUMBER_WORDS - frozenset(
-    "men women children feet teeth mice people persons lives wives leaves halves data media cities better best worse "
-    "worst larger largest bigger biggest higher highest".split()
+_VERB_FORMS = (
+    frozenset(IRREGULAR)
+    - NUMBER_WORDS
+    - frozenset(
+        "men women children feet teeth mice people persons lives wives leaves halves data media cities better best "
+        "worse worst larger largest bigger biggest higher highest".split()
+    )
 )
 
 

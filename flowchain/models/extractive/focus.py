@@ -94,9 +94,7 @@ def rank_sentences(query: Query, indexes: Sequence[TextIndex], *, count: int | N
             neighbour = max(own.get(sentence - 1, 0.0), own.get(sentence + 1, 0.0))
             span = index.sentences[sentence]
             share = covered[sentence] / weight_sum
-            score += (
-                _PARAGRAPH * around.get(span.paragraph, 0.0) + _NEIGHBOUR * neighbour + _COVERAGE * share * share
-            )
+            score += _PARAGRAPH * around.get(span.paragraph, 0.0) + _NEIGHBOUR * neighbour + _COVERAGE * share * share
             if share > 0.2 and query.bigrams:
                 inside = terms(index.text[span.start : span.end])
                 for pair in set(pairwise(inside)) & query.bigrams:

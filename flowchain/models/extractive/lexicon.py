@@ -52,9 +52,7 @@ CUE_PHRASES = (
     "the main", "the key", "the goal", "importantly", "we conclude", "decided", "agreed",
 )  # fmt: skip
 
-MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
+MONTHS = frozenset("january february march april may june july august september october november december".split())
 WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 NUMBER_WORDS = frozenset(
     """one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen

@@ -1,5 +1,7 @@
 """What a question asks for: the kind of answer, and the noun it names it by.
 
+For example:
+
     When did the war end?                     time
     How many miles long is it?                number, named by "mile"
     What city hosted the games?               place, named by "city"

@@ -32,9 +32,7 @@ class Table:
             for before, numbers in content["weights"].items()
             for after, number in numbers.items()
         }
-        self._commonness: dict[str, float] = {
-            term: number / scale for term, number in content["commonness"].items()
-        }
+        self._commonness: dict[str, float] = {term: number / scale for term, number in content["commonness"].items()}
         self._unknown: float = content["unknown"] / scale
 
     def weigh(self, names: Iterable[str]) -> float:
@@ -48,10 +46,7 @@ class Table:
         A summary made for the question holds its words everywhere, so the idf within tells little there.
         """
         general = _PRIOR_SENTENCES / (_PRIOR_SENTENCES + sentence_count)
-        return [
-            general * rarity + (1 - general) * own
-            for rarity, own in zip(self.rarities(terms), idf, strict=True)
-        ]
+        return [general * rarity + (1 - general) * own for rarity, own in zip(self.rarities(terms), idf, strict=True)]
 
     def rarities(self, terms: Sequence[str]) -> list[float]:
         """Give terms their idf in general."""

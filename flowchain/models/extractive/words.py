@@ -74,8 +74,4 @@ def terms(text: str) -> list[str]:
     >>> terms("Ada's engines ran.")
     ['ada', 'engin', 'run']
     """
-    return [
-        term(word)
-        for word in _WORD.findall(text.lower())
-        if len(word) > 1 or not word.isascii() or word.isdigit()
-    ]
+    return [term(word) for word in _WORD.findall(text.lower()) if len(word) > 1 or not word.isascii() or word.isdigit()]

@@ -52,9 +52,7 @@ class _Specials:
 _specials: WeakKeyDictionary[Tokenizing, _Specials] = WeakKeyDictionary()
 
 
-def encode(
-    tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True, is_apart: bool = False
-) -> list[int]:
+def encode(tokenizing: Tokenizing, text: str, *, add_special_tokens: bool = True, is_apart: bool = False) -> list[int]:
     """Tokenise a prompt; ``add_special_tokens`` puts the model's own around it (``[CLS]`` … ``[SEP]``, ``<s>``).
 
     ``is_apart``: template and documents each by itself, as a bound of their sum needs it, not as one text.

@@ -30,9 +30,7 @@ def load_trainable(spec: Spec, auto: Any, *, seed: int, **config: Any) -> Any:
     # The caller's own random numbers go on as if nothing had been drawn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, info = read_weights(
-            spec, folder, auto, dtype=torch.float32, ignore_mismatched_sizes=True, **config
-        )
+        module, info = read_weights(spec, folder, auto, dtype=torch.float32, ignore_mismatched_sizes=True, **config)
     body = module.base_model_prefix
     missing = sorted(
         key for key in info["missing_keys"] if key.startswith(f"{body}.") and not key.startswith(f"{body}.pooler.")

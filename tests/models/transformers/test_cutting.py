@@ -30,9 +30,7 @@ def test_the_cut_costs_at_most_twice_the_best(lengths: list[int], overhead: int)
     def best(start: int) -> int:
         if start == len(ordered):
             return 0
-        return min(
-            (end - start) * ordered[start] + overhead + best(end) for end in range(start + 1, len(ordered) + 1)
-        )
+        return min((end - start) * ordered[start] + overhead + best(end) for end in range(start + 1, len(ordered) + 1))
 
     batches = cut(lengths, overhead, 10**9)
     assert sum(len(batch) * max(lengths[i] for i in batch) + overhead for batch in batches) <= 2 * best(0)
