@@ -298,8 +298,10 @@ TABLE = """
     store/test_opening::test_what_is_no_store_is_refused_and_left_alone
     store/test_opening::test_a_full_disk_is_noticed_before_anything_is_asked
     store/test_opening::test_a_network_file_system_is_refused
-109 a newer store
+109 a newer store, and an older one
     store/test_opening::test_what_is_no_store_is_refused_and_left_alone
+    store/test_migration::test_it_takes_thousands_of_entries_and_who_used_them
+    store/test_migration::test_a_migration_that_fails_leaves_the_store_as_it_was
 110 a disk that fills up
     faults/test_disk::test_a_disk_that_fills_up_at_a_random_write
     store/test_journal::test_an_error_ends_all_further_writing_until_a_new_run
@@ -349,7 +351,6 @@ OPEN = {
     38: "no server tells its special tokens: those of the common families are known, and others where code names them",
     96: "with a store, a row's content is kept with its replies, not before the first call: who resumes gives it again",
     104: "plain functions run on the loop unless they ask for a thread, which costs more than most of them take",
-    109: "there is one format yet, so none is older",
 }
 
 ABSENT = {
