@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from flowchain.errors import may_hold_secret, redacted
 from flowchain.store import block
-from flowchain.store.block import Entry, Head, Written, located, numbered
+from flowchain.store.block import MOST_ENTRIES, Entry, Head, Written, located, numbered
 from flowchain.store.change import Statement
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address
@@ -23,6 +23,7 @@ from flowchain.store.places import Places, removal
 
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
+_KEYS_A_LEAF = 100  # at least, of the table that places are looked up in
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
 # Fails where the table of places has the key: one statement, where to ask first would take two.
@@ -99,6 +100,7 @@ class _Adding:
         # The number of the next block is taken where another handle has added one: that spares a look at each commit.
         if is_late or not known.knows(connection):
             known.refresh(connection)
+        self.pages = 0
         numbers: dict[bytes, int] = {}
         mark = None if is_late or len(self._keys) > 1 else known.doubted(self._keys[0])
         if mark is None and (there := known.find(connection, self._keys)):
@@ -115,11 +117,13 @@ class _Adding:
             found.append((_INSERT_TEXT, list(self._texts.items())))
         folding = known.folding(connection, self._added, self._last)
         self._is_folded = bool(folding)
-        found += folding
+        if folding:
+            found += folding
+            # Its keys are sorted: a leaf of the table is written once, however many of them it takes.
+            self.pages -= max(0, len(folding[0][1]) - self._last * MOST_ENTRIES // _KEYS_A_LEAF)
         if self._beside is not None:
             numbers.update(self._added)
             found += self._beside.statements([numbers[key] for key in self._keys])
-        self.pages = 0
         for _, rows in found:
             self.pages += len(rows)
         for row in blocks:
