@@ -85,7 +85,7 @@ def test_a_proved_prompt_fits_and_a_refused_one_does_not(
     assume(text.strip())
     if isinstance(call, str):
         # Looked at by a model of the same tokenizer that has the room.
-        (preview,) = fc.Chain(node).prompts(**texts, models={node.task: model_of(folders, name, 2_048)})
+        (preview,) = fc.Chain(node.with_(model=model_of(folders, name, 2_048))).prompts(**texts)
         assert preview.tokens + (0 if is_seq2seq else 8) > window
         return
     if call.verdict == "proved":
