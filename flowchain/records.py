@@ -317,6 +317,16 @@ class VectorReply(Reply):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a request's text, and who wrote it."""
+
+    text: str
+    by: str
+    """``template``: the chain's author. Else the input it is of (``documents[1]``), the node that will have written it,
+    or ``computed``: what a function gave, or a literal that is a document."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """One request as it would be sent.
 
@@ -324,6 +334,8 @@ class Preview:
     >>> (preview,) = fc.Chain(fc.Summarize(text=fc.Input("text", str), max_tokens=9)).prompts(text="It ran.")
     >>> preview.node, preview.text, preview.tokens, preview.is_exact
     ('summarize_1', 'It ran.', 2, True)
+    >>> preview.parts
+    (Part(text='It ran.', by='text'),)
     """
 
     node: str
@@ -340,3 +352,5 @@ class Preview:
     """Token ids of every row, where one request is read in several: one a label, one a window; else empty."""
     is_exact: bool
     """Is all of it known, so that it will be sent just so?"""
+    parts: tuple[Part, ...] = ()
+    """Of the texts that the request brings, in order. What a model's own template adds stands in ``text`` alone."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from flowchain.engine.authors import NotKnown, authors_of, parts_of
 from flowchain.engine.control import all_failed, chosen_way
 from flowchain.engine.failure import CAUGHT, at_item, node_error
 from flowchain.engine.plan import Constant, Plan, Step
@@ -43,10 +44,6 @@ from flowchain.records import (
     VectorReply,
 )
 from flowchain.windows.fit import check_fit, prompt_of
-
-
-class _NotKnown(str):
-    """The origin of a hole: marks characters that stand for a text which does not exist yet."""
 
 
 class _Hole(Excerpt):
@@ -87,15 +84,17 @@ def is_known(value: Any) -> bool:
 
 def preview(plan: Plan, values: Sequence[Any], models: Mapping[Step, Model]) -> list[Preview]:
     """Give the requests of a run with these input values, in the order in which they can be known."""
-    previewing = _Previewing(models)
+    names = {node.name: value for (node, _), value in zip(plan.inputs, values, strict=True)}
+    previewing = _Previewing(models, authors_of(names))
     slots = {slot: value for (_, slot), value in zip(plan.inputs, values, strict=True)}
     previewing.value_of(plan, slots, ())
     return previewing.found
 
 
 class _Previewing:
-    def __init__(self, models: Mapping[Step, Model]) -> None:
+    def __init__(self, models: Mapping[Step, Model], authors: Mapping[int, str]) -> None:
         self._models = models
+        self._authors = authors
         self.found: list[Preview] = []
 
     def value_of(self, plan: Plan, slots: dict[int, Any], item: tuple[int, ...]) -> Any:
@@ -209,9 +208,8 @@ class _Previewing:
                 check_fit(model, request, prompt.tokens)
             except FlowchainError as error:
                 raise _Refused(error) from error
-        self.found.append(
-            Preview(step.name, item, model.name, request, prompt.text, prompt.tokens, prompt.ids, prompt.rows, is_exact)
-        )
+        sent, parts = (prompt.text, prompt.tokens, prompt.ids, prompt.rows), parts_of(request, self._authors)
+        self.found.append(Preview(step.name, item, model.name, request, *sent, is_exact, parts))
         return _stand_in(request, _hole(step.name, getattr(request, "max_tokens", None)))
 
 
@@ -305,7 +303,7 @@ def _hole(name: str, max_tokens: int | None, size: str | None = None) -> Excerpt
     most = f"{max_tokens:,} tokens" if max_tokens is not None else size
     limit = "" if most is None else f", at most {most}"
     text = f"⟨{name}{limit}⟩"
-    return _Hole(text, [Piece(0, _NotKnown(text), 0, len(text))])
+    return _Hole(text, [Piece(0, NotKnown(text, name), 0, len(text))])
 
 
 def _unknown(step: Step) -> Any:
@@ -318,7 +316,7 @@ def _unknown_value(hole: Excerpt, kind: Any) -> Any:
 
 def _is_unknown(value: Any) -> bool:
     if isinstance(value, str):
-        return any(isinstance(piece.origin, _NotKnown) for piece in pieces_of(value))
+        return any(isinstance(piece.origin, NotKnown) for piece in pieces_of(value))
     if isinstance(value, (list, tuple)):
         return any(map(_is_unknown, value))
     return isinstance(value, _Unknown) or _is_unknown(getattr(value, "content", ""))
