@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flowchain.excerpt import Excerpt, pieces_of
+from flowchain.excerpt import pieces_of
 from flowchain.records import Part, Request
 
 TEMPLATE = "template"
@@ -32,14 +32,21 @@ class NotKnown(str):
 def authors_of(inputs: Mapping[str, Any]) -> dict[int, str]:
     """Give the names of a row's texts, by identity: ``question``, ``documents[1]``; of one given twice, the first."""
     found: dict[int, str] = {}
+    for name, text in named_texts(inputs):
+        found.setdefault(id(text), name)
+    return found
+
+
+def named_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts among a row's inputs, by name; those in lists, and those of messages, by number."""
     for name, value in inputs.items():
         if isinstance(value, str):
-            found.setdefault(id(value), name)
+            yield name, value
         elif isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
-                if isinstance(item, str):
-                    found.setdefault(id(item), f"{name}[{index}]")
-    return found
+                text = getattr(item, "content", item)  # of a message
+                if isinstance(text, str):
+                    yield f"{name}[{index}]", text
 
 
 def parts_of(request: Request[Any], authors: Mapping[int, str]) -> tuple[Part, ...]:
@@ -65,4 +72,4 @@ def _parts(text: str, authors: Mapping[int, str]) -> Iterator[Part]:
         yield Part(str(text[piece.at : end]), by)
         at = end
     if at < len(text):
-        yield Part(str(text[at:]), TEMPLATE if isinstance(text, Excerpt) else COMPUTED)
+        yield Part(str(text[at:]), TEMPLATE)

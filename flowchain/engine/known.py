@@ -38,8 +38,7 @@ class Known:
 
     def recall(self, batch: Sequence[Pending]) -> list[Finding]:
         """Find each request."""
-        if self._store is None or not batch:
-            return [(pending, None, None) for pending in batch]
+        assert self._store is not None  # else nobody looks
         asked = [self.asked(pending) for pending in batch]
         found: list[Finding] = []
         for pending, one, reply in zip(batch, asked, self._store.recall(asked), strict=True):

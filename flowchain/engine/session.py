@@ -195,6 +195,8 @@ class Session:
 
     def _recall(self, batch: list[Pending]) -> list[Pending]:
         """Deliver what the journal already knows; give the rest."""
+        if self.settings.store is None or not batch:
+            return batch
         unknown = []
         for pending, reply, failed in self._known.recall(batch):
             if reply is not None:

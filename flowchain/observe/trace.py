@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Generic, TypeVar
 
+from flowchain.engine.authors import named_texts
 from flowchain.errors import shown
 from flowchain.events import (
     LoopEnded,
@@ -154,7 +155,7 @@ class Run(Generic[T_co]):
 
         A request that failed, as one that a server refused for its length, has read nothing.
         """
-        documents = dict(_documents(self.inputs))
+        documents = dict(named_texts(self.inputs))
         read = [(exchange, _read_by(exchange.request)) for exchange in self.requests if exchange.error is None]
         drops = [(f"{drop.node}: {drop.reason}", pieces_of(drop.text)) for drop in self.drops]
         return cover(documents, [(exchange.node, pieces) for exchange, pieces in read], drops, _unknown(read))
@@ -227,18 +228,6 @@ def special_notes(run: Run[Any]) -> list[str]:
         searched += len(text)
     where = f" (in the first {searched:,} characters)" if searched >= _MOST_SEARCHED else ""
     return [f"{count:,} words of documents look like special tokens{where}"] if count else []
-
-
-def _documents(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts among the inputs, those in lists by number."""
-    for name, value in inputs.items():
-        if isinstance(value, str):
-            yield name, value
-        elif isinstance(value, (list, tuple)):
-            for index, item in enumerate(value):
-                text = getattr(item, "content", item)  # of a message
-                if isinstance(text, str):
-                    yield f"{name}[{index}]", text
 
 
 def _read_by(request: Request[Any]) -> list[Piece]:

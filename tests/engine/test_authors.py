@@ -83,6 +83,13 @@ def test_what_no_input_wrote_says_who_did(make: Any, wanted: list[Part]) -> None
     assert list(chain.prompts(**given_inputs, models=models)[-1].parts) == wanted
 
 
+def test_a_messages_text_is_that_of_its_place() -> None:
+    turns = fc.Input("turns", list[fc.Message])
+    given_turns = [fc.Message(role="user", content="Who?"), fc.Message(role="assistant", content="Ada.")]
+    (preview,) = fc.Chain(fc.Chat(messages=turns, model=FakeModel())).prompts(turns=given_turns)
+    assert list(preview.parts) == [Part("Who?", "turns[0]"), Part("Ada.", "turns[1]")]
+
+
 def test_an_input_that_was_not_given_is_its_own_hole() -> None:
     (preview,) = fc.Chain(fc.Generate(prompt=TEXT, model=FakeModel())).prompts()
     assert [part.by for part in preview.parts] == ["text"]
