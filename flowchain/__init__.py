@@ -59,6 +59,7 @@ from flowchain.retry import (
     stop_before_delay,
     wait_exponential_jitter,
     wait_fixed,
+    wait_while_answering,
 )
 from flowchain.store.store import Store
 from flowchain.windows.coverage import Coverage
@@ -128,4 +129,5 @@ __all__ = [
     "stop_before_delay",
     "wait_exponential_jitter",
     "wait_fixed",
+    "wait_while_answering",
 ]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeAlias, TypeGuard
 
 from flowchain.errors import ChainError, Problem, ServerError, shown
 
 MOST_ATTEMPTS = 100
+_MOST_FAILING = 0.5  # of a model's calls, while it still counts as answering
 
 
 def is_transient(error: BaseException) -> bool:
@@ -55,6 +56,8 @@ class RetryState:
     """The wait that would come next, where it is known already."""
     chance: float = 1.0
     """A random number from 0 to 1, for jitter; 1 gives the longest wait."""
+    failing: float = 1.0
+    """The share of the model's latest calls that failed so; 1 where it has answered nothing yet."""
 
 
 Rule: TypeAlias = Callable[[Any], bool]
@@ -216,6 +219,31 @@ class wait_exponential_jitter(_Adding):
 
 
 @dataclass(frozen=True, slots=True)
+class wait_while_answering(_Adding):
+    """Wait by one rule while the model answers most of what it is asked, whoever asks, and else by another.
+
+    Where others are answered, a failure was chance, and a long wait makes nothing better; where they are not, the
+    model is in trouble.
+
+    >>> wait = wait_while_answering(wait_fixed(0.1), wait_fixed(2))
+    >>> [wait(RetryState(1, Failed(ConnectionError()), 0, failing=share)) for share in (0.25, 0.75)]
+    [0.1, 2]
+    """
+
+    answering: WaitRule
+    otherwise: WaitRule
+
+    def __post_init__(self) -> None:
+        for name in ("answering", "otherwise"):
+            _expect_rule(f"wait_while_answering.{name}", getattr(self, name), "wait_fixed(2)")
+
+    def __call__(self, state: Any) -> float:
+        # A state of tenacity's own says nothing of others.
+        is_answering = getattr(state, "failing", 1.0) < _MOST_FAILING
+        return self.answering(state) if is_answering else self.otherwise(state)
+
+
+@dataclass(frozen=True, slots=True)
 class retry_if_exception(_Combining):
     """Ask again after the errors of which ``predicate`` says so.
 
@@ -230,6 +258,11 @@ class retry_if_exception(_Combining):
         return self.predicate(state.outcome.exception())
 
 
+def _default_wait() -> WaitRule:
+    chance = wait_exponential_jitter(multiplier=0.05, jitter=0.05)
+    return wait_while_answering(chance, wait_exponential_jitter(multiplier=0.5, jitter=0.5))
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """After which failures a request is sent again, how long later, and how often.
@@ -240,7 +273,8 @@ class Retry:
 
     Args:
         stop: when to give up; default: after five tries, or where the next would come ten minutes after the first.
-        wait: seconds before the next try; default: 0.5, 1, 2, 4 … 60, each up to 0.5 longer.
+        wait: seconds before the next try; default: 0.5, 1, 2, 4 … 60, each up to 0.5 longer, and a tenth of that while
+            the model answers most of what it is asked.
         retry: after which errors to ask again; default: those that may pass by themselves (lost connections,
             time-outs, a server that says it is busy).
 
@@ -254,7 +288,7 @@ class Retry:
     """
 
     stop: Rule = field(default_factory=lambda: stop_after_attempt(5) | stop_before_delay(600))
-    wait: WaitRule = field(default_factory=lambda: wait_exponential_jitter(multiplier=0.5, jitter=0.5))
+    wait: WaitRule = field(default_factory=_default_wait)
     retry: Rule = field(default_factory=lambda: retry_if_exception(is_transient))
 
     def __post_init__(self) -> None:
@@ -264,8 +298,7 @@ class Retry:
             "retry": "retry_if_exception(lambda error: …)",
         }
         for name, example in examples.items():
-            if not callable(getattr(self, name)):
-                _refuse(name, shown(getattr(self, name)), "a rule", f"Write Retry({name}={example}).")
+            _expect_rule(name, getattr(self, name), f"Retry({name}={example})")
         late = RetryState(MOST_ATTEMPTS, Failed(ConnectionError()), math.inf)
         if not self.stop(late):
             fix = "Give up at last: stop=stop_after_attempt(5)."
@@ -280,8 +313,7 @@ class Retry:
         wait = float(self.wait(state)) if asked is None else asked
         if not 0 <= wait < math.inf:
             return None
-        following = RetryState(state.attempt_number, state.outcome, state.seconds_since_start, wait, state.chance)
-        return None if self.stop(following) else wait
+        return None if self.stop(replace(state, upcoming_sleep=wait)) else wait
 
     @property
     def longest_s(self) -> float:
@@ -289,7 +321,7 @@ class Retry:
         total = 0.0
         failed = Failed(ConnectionError())
         for attempt in range(1, MOST_ATTEMPTS + 1):
-            wait = float(self.wait(RetryState(attempt, failed, total)))
+            wait = max(float(self.wait(RetryState(attempt, failed, total, failing=share))) for share in (0.0, 1.0))
             if self.stop(RetryState(attempt, failed, total, wait)):
                 return total
             total += wait
@@ -316,6 +348,11 @@ def asked_s(error: BaseException) -> float | None:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _expect_rule(where: str, value: object, example: str) -> None:
+    if not callable(value):
+        _refuse(where, shown(value), "a rule", f"Write {example}.")
 
 
 def _expect_seconds(where: str, value: object) -> None:

@@ -17,8 +17,10 @@ from flowchain.retry import Failed, RetryState, asked_s, is_transient
 LOST = ConnectionError("lost")
 
 
-def state(attempt: int = 1, seconds: float = 0.0, error: BaseException = LOST, chance: float = 1.0) -> RetryState:
-    return RetryState(attempt, Failed(error), seconds, chance=chance)
+def state(
+    attempt: int = 1, seconds: float = 0.0, error: BaseException = LOST, chance: float = 1.0, failing: float = 1.0
+) -> RetryState:
+    return RetryState(attempt, Failed(error), seconds, chance=chance, failing=failing)
 
 
 PAIRS: list[tuple[Any, Any]] = [
@@ -84,14 +86,18 @@ def test_retry_rules_of_both_combine_in_either_order() -> None:
         assert wait(state()) == 3
 
 
-@given(st.integers(1, 12), st.floats(0, 1))
-def test_the_default_waits_longer_each_time_and_gives_up_after_five_tries(attempt: int, chance: float) -> None:
-    wait = fc.Retry().wait_s(state(attempt, chance=chance))
+@given(st.integers(1, 12), st.floats(0, 1), st.floats(0, 1))
+def test_the_default_waits_longer_each_time_and_gives_up_after_five_tries(
+    attempt: int, chance: float, failing: float
+) -> None:
+    """Short waits while others are answered, long ones where half or more of all calls fail."""
+    wait = fc.Retry().wait_s(state(attempt, chance=chance, failing=failing))
+    first = 0.05 if failing < 0.5 else 0.5
     if attempt >= 5:
         assert wait is None
     else:
         assert wait is not None
-        assert 0 <= wait - 0.5 * 2 ** (attempt - 1) <= 0.5
+        assert 0 <= wait - first * 2 ** (attempt - 1) <= first
     assert fc.Retry().wait_s(state(attempt, error=ValueError("no"))) is None
     assert fc.Retry().wait_s(state(1, seconds=600)) is None
 
@@ -112,6 +118,23 @@ def test_the_default_waits_longer_each_time_and_gives_up_after_five_tries(attemp
 def test_only_what_may_pass_by_itself_is_tried_again(error: Exception, is_passing: bool) -> None:
     assert is_transient(error) is is_passing
     assert (fc.Retry().wait_s(state(error=error)) is not None) is is_passing
+
+
+@pytest.mark.parametrize("failing", [0.0, 1.0])
+def test_tenacitys_states_are_of_a_model_in_trouble_and_its_waits_may_be_either(failing: float) -> None:
+    wait = fc.wait_while_answering(tenacity.wait_fixed(1), tenacity.wait_fixed(5))
+    assert wait(state(failing=failing)) == (5 if failing else 1)
+    slept: list[float] = []
+    tried = tenacity.Retrying(stop=tenacity.stop_after_attempt(2), wait=wait + fc.wait_fixed(1), sleep=slept.append)
+    with pytest.raises(tenacity.RetryError):
+        tried(lambda: 1 / 0)
+    assert slept == [6]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_longest_waits_of_a_policy_are_those_of_its_slower_rule(quick: bool) -> None:
+    two = (fc.wait_fixed(1), fc.wait_fixed(4)) if quick else (fc.wait_fixed(4), fc.wait_fixed(1))
+    assert fc.Retry(stop=fc.stop_after_attempt(3), wait=fc.wait_while_answering(*two)).longest_s == 8
 
 
 @pytest.mark.parametrize("wish", [2, 0, 2.5])
@@ -145,6 +168,8 @@ def test_a_server_that_wants_an_hour_is_not_waited_for() -> None:
         lambda: fc.wait_fixed("2"),  # type: ignore[arg-type]
         lambda: fc.wait_exponential_jitter(multiplier=-1),
         lambda: fc.wait_exponential_jitter(exp_base=0.5),
+        lambda: fc.wait_while_answering(fc.wait_fixed(1), 3),  # type: ignore[arg-type]
+        lambda: fc.wait_while_answering(3, fc.wait_fixed(1)),  # type: ignore[arg-type]
         lambda: fc.Retry(stop=tenacity.stop_never),
         lambda: fc.Retry(stop=tenacity.stop_after_attempt(10**9)),
         lambda: fc.Retry(stop=3),  # type: ignore[arg-type]

@@ -5,14 +5,16 @@ and the longer the model was busy, the larger its next batch. Requests of differ
 concurrent runs share batches; they only have to be of one task and one manner of sampling.
 
 Within a kind the longest go together, since a padded batch costs its longest row; every eighth cut is made around the
-oldest request, so that a short one never waits for ever. Where several runs wait for more than one batch, each has an
-equal share of it, and what one leaves goes to the others: a run's ten thousand requests don't keep another's only one.
+oldest request, so that a short one never waits for ever. What is asked again comes first, since it has waited, and what
+begins last ends last. Where several runs wait for more than one batch, each has an equal share of it, and what one
+leaves goes to the others: a run's ten thousand requests don't keep another's only one.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
@@ -76,15 +78,15 @@ class Waiting(Generic[J]):
     def __len__(self) -> int:
         return sum(len(line.entries) for line in self._kinds.values())
 
-    def add(self, job: J, request: Request[Any], run: Any = None) -> None:
-        """Put a job in line; ``run`` says whose it is."""
+    def add(self, job: J, request: Request[Any], run: Any = None, *, is_again: bool = False) -> None:
+        """Put a job in line; ``run`` says whose it is. One that is asked again goes before all others."""
         kind = kind_of(request)
         line = self._kinds.get(kind)
         if line is None:
             line = self._kinds[kind] = _Line()
         self._arrived += 1
         # Negative arrival: among equals in length, the older sorts to the end, from where batches are taken.
-        line.entries.append((length_of(request), -self._arrived, job, run))
+        line.entries.append((math.inf if is_again else length_of(request), -self._arrived, job, run))
         line.counts[run] = line.counts.get(run, 0) + 1
         line.is_sorted = False
 
@@ -112,11 +114,11 @@ class _Line(Generic[J]):
     __slots__ = ("counts", "entries", "is_sorted")
 
     def __init__(self) -> None:
-        self.entries: list[tuple[int, int, J, Any]] = []
+        self.entries: list[tuple[float, int, J, Any]] = []
         self.counts: dict[Any, int] = {}
         self.is_sorted = True
 
-    def cut(self, rows: int, place: float, is_around_oldest: bool) -> list[tuple[int, int, J, Any]]:
+    def cut(self, rows: int, place: float, is_around_oldest: bool) -> list[tuple[float, int, J, Any]]:
         """Take at most so many, the longest first, from a place between the short end (0) and the long one (1)."""
         entries, counts = self.entries, self.counts
         if not self.is_sorted:

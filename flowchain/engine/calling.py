@@ -29,6 +29,8 @@ class Done(NamedTuple):
     batch: int
     """Its number; -1: the journal had these replies."""
     outcomes: list[tuple[Any, Outcome]]
+    failing: float = 1.0
+    """The share of the model's latest requests, whoever sent them, that failed in a way that may pass."""
 
 
 class Piece(NamedTuple):
@@ -67,6 +69,8 @@ class Job(Protocol):
 
     request: Request[Any]
     sender: Sender
+    attempt: int
+    """Which try it is, from 1."""
 
 
 def is_unwanted(job: Job) -> bool:

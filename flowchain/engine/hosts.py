@@ -22,6 +22,7 @@ from flowchain.retry import is_transient
 PATIENCE_S = 0.4  # how long a run that was left waits for what can't be stopped at once; whoever left it waits, too
 _INSTANT_S = 0.005
 _UNKNOWN: Outcome = (None, None)
+_LATEST = 16  # requests: as many as are with a server at once, where nobody says otherwise
 _MOST_ARRIVING = 32  # a turn that starts thousands of runs lasts longer than many calls would
 
 _batch_numbers = itertools.count()
@@ -35,6 +36,7 @@ class Line:
         self._calling = calling
         self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
         self._is_shared = False  # Are others, seen in a journal, at such work?
+        self._failing = 1.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -42,7 +44,7 @@ class Line:
     def add(self, jobs: Sequence[Job]) -> None:
         """Put requests in line."""
         for job in jobs:
-            self._waiting.add(job, job.request, job.sender)
+            self._waiting.add(job, job.request, job.sender, is_again=job.attempt > 1)
 
     def take(self) -> list[Job]:
         """Cut the next batch, without those whom nobody wants any more."""
@@ -70,12 +72,13 @@ class Line:
             is_whole=is_whole,
             on_halved=self._remember_limit,
         )
+        failing = self._note_failures(outcomes)
         number = next(_batch_numbers)
         by_sender: dict[Sender, list[tuple[Job, Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
             by_sender.setdefault(job.sender, []).append((job, outcome))
         for sender, found in by_sender.items():
-            sender.deliver(Done(number, _recorded(sender, found)))
+            sender.deliver(Done(number, _recorded(sender, found), failing))
 
     def _unknown(self, batch: list[Job]) -> list[Job]:
         """Answer what a sender's journal has got from others since it was put in line; give the rest."""
@@ -94,6 +97,13 @@ class Line:
                 answered.update(id(job) for job, _ in found)
                 sender.deliver(Done(-1, found))
         return [job for job in batch if id(job) not in answered] if answered else batch
+
+    def _note_failures(self, outcomes: list[Outcome]) -> float:
+        """Give the share of the latest requests that failed in a way that may pass: a mean that forgets by and by."""
+        failed = sum(1 for _, error in outcomes if error is not None and is_transient(error))
+        kept = (1 - 1 / _LATEST) ** len(outcomes)
+        self._failing = failing = self._failing * kept + (1 - kept) * failed / len(outcomes)
+        return failing
 
     def _remember_limit(self, rows: int) -> None:
         self._waiting.rows = max(1, rows // 2)

@@ -234,7 +234,7 @@ class Session:
                 error, reply = self._refused(pending, reply), None
                 if error is None:
                     continue
-            if error is not None and not pending.is_dropped and self._is_tried_again(pending, error):
+            if error is not None and not pending.is_dropped and self._is_tried_again(pending, error, done.failing):
                 continue
             if not pending.is_dropped:
                 self._tell_reply(pending, done.batch, reply, error)
@@ -279,11 +279,11 @@ class Session:
         self._send_again(pending, 0.0, error)
         return None
 
-    def _is_tried_again(self, pending: Pending, error: Exception) -> bool:
+    def _is_tried_again(self, pending: Pending, error: Exception, failing: float) -> bool:
         """Let a failed request wait for its next try, unless it has had enough of them, or no time is left for one."""
         now = self.world.now()
         retry: Retry = pending.task.step.node.retry or self.settings.retry  # type: ignore[attr-defined]
-        state = RetryState(pending.attempt, Failed(error), now - pending.sent_s, chance=self.world.chance())
+        state = RetryState(pending.attempt, Failed(error), now - pending.sent_s, 0.0, self.world.chance(), failing)
         wait_s, asked = retry.wait_s(state), asked_s(error)
         left_s = math.inf if self.deadline is None else self.deadline - now
         if wait_s is None or wait_s >= left_s:

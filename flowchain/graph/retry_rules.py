@@ -24,7 +24,7 @@ _NAMED: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 }
 _COMBINED: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "stop": {"|": rules._Either, "&": rules._Both},
-    "wait": {"+": rules._Sum},
+    "wait": {"+": rules._Sum, rules.wait_while_answering.__name__: rules.wait_while_answering},
     "retry": {"|": rules._Either, "&": rules._Both},
 }
 _TRANSIENT = [retry_if_exception.__name__, is_transient.__name__]
@@ -52,7 +52,8 @@ def _written(part: str, rule: Any, depth: int) -> list[Any]:
             return [name, *(getattr(rule, field.name) for field in dataclasses.fields(rule))]
     for sign, kind in _COMBINED[part].items():
         if type(rule) is kind and depth:
-            return [sign, _written(part, rule.first, depth - 1), _written(part, rule.second, depth - 1)]
+            inner = (getattr(rule, field.name) for field in dataclasses.fields(rule))
+            return [sign, *(_written(part, one, depth - 1) for one in inner)]
     raise ValueError(f"{part}={shown(rule)}")
 
 

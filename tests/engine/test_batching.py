@@ -115,6 +115,17 @@ def test_a_short_request_does_not_wait_for_ever(rows: int, load: int, kind: str)
     pytest.fail("starved")
 
 
+@given(st.lists(st.tuples(TEXTS, st.booleans()), min_size=1, max_size=60), st.integers(1, 9))
+def test_what_is_asked_again_comes_first(jobs: list[tuple[str, bool]], rows: int) -> None:
+    """… in the order in which it came; every eighth cut looks for the oldest, whichever that is."""
+    waiting: Waiting[int] = Waiting(rows)
+    for number, (text, is_again) in enumerate(jobs):
+        waiting.add(number, EmbedRequest(text=text), is_again=is_again)
+    taken = [number for _ in range(7) for number in waiting.take()]
+    again = [number for number, (_, is_again) in enumerate(jobs) if is_again]
+    assert taken[: len(again)] == again[: len(taken)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), TEXTS), max_size=60), st.integers(1, 8))
 def test_every_waiting_run_has_its_share_of_a_batch(jobs: list[tuple[int, str]], rows: int) -> None:
     """No run has more than its share while another that waits has less, and no place is left empty."""

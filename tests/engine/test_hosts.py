@@ -119,6 +119,7 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
 class Waiting:
     request: Request[Any]
     sender: Sender
+    attempt: int = 1
 
 
 def job(found: list[Any], has_come: threading.Event | None = None) -> Job:

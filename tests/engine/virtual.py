@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,19 +22,30 @@ from flowchain.protocols import Model
 T = TypeVar("T")
 
 
+_LONGEST_STILL = 10_000  # turns of a loop at one moment: far more than any world has to do in one
+
+
 class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
-    """Where nothing has come in, time passes at once instead of being waited for."""
+    """Where nothing has come in, time passes at once instead of being waited for.
+
+    asyncio ends a wait up to a nanosecond early, and sums of floats are as inexact: who asks the clock, sees that it is
+    too early and waits again would do so for ever on one that stands still, as no real one does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> Any:
         found = super().select(0)
         if not found:
             if timeout is None:
                 raise AssertionError("deadlock: the run waits, but nothing is due")
+            self._turns = 0 if timeout > 0 else self._turns + 1
             self.now += max(timeout, 0.0)
+            if self._turns > _LONGEST_STILL:
+                self.now = math.nextafter(self.now, math.inf)
         return found
 
 

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import flowchain as fc
 from flowchain.events import TextPiece
-from flowchain.testing import SimulatedWorld
+from flowchain.testing import FakeModel, SimulatedWorld
 from tests.models.openai.asking import SERVER, asked, failure, model_at
 from tests.models.openai.clocks import JumpingClock, JumpingWorld
 from tests.models.openai.loopback import Answer, Call, Loopback, chunk, event, refused, serving, streamed
@@ -59,6 +60,59 @@ def test_a_server_that_fails_three_times_in_ten_costs_few_calls_and_hardly_an_it
     assert len(server.calls) <= 1.5 * items
     assert server.most_in_flight <= limit
     print(f"items={items} calls={len(server.calls)} failed={len(failed)} in_flight={server.most_in_flight}")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_that_fails_three_times_in_ten_takes_less_than_twice_as_long(seed: int) -> None:
+    """By a simulated clock, at the pace of 16 calls at once of 50 ms each."""
+
+    def seconds(is_failing: bool) -> float:
+        chance, tries = Random(seed), Random(seed)
+        model = FakeModel(fails=lambda _: ConnectionError("lost") if is_failing and tries.random() < 0.24 else None)
+        world = SimulatedWorld(
+            seconds=lambda _: 0.05 / 16 * (5 if is_failing and chance.random() < 0.06 else 1),
+            chance=chance.random,
+            rows=1,
+        )
+        chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+        found = list(world.batch(chain, [{"text": f"item {number}"} for number in range(1_000)]))
+        failed = [value for value in found if isinstance(value, fc.Failure)]
+        assert len(failed) <= 4
+        assert all("asked 5 times" in str(failure.error) for failure in failed)
+        return world.now()
+
+    clean, failing = seconds(is_failing=False), seconds(is_failing=True)
+    print(f"clean {clean:.2f} s, failing {failing:.2f} s: × {failing / clean:.2f}")
+    assert failing <= 2 * clean
+
+
+def test_a_server_that_answers_slowly_is_not_taken_for_down_where_others_fail_at_once() -> None:
+    """One answer has begun and takes its time; whatever fails meanwhile is tried again after its own waits."""
+    clock, limit = JumpingClock(), 4
+    has_failed = threading.Event()
+
+    def answer(call: Call) -> Answer:
+        if call.prompt == "slow":
+            return Answer(slowly(), kind="text/event-stream")
+        if len(server.calls) < 12:
+            return Answer(is_silent=True)
+        has_failed.set()
+        return streamed("seen ", call.prompt)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield event(chunk("seen"))
+        while not has_failed.is_set():
+            await asyncio.sleep(0)
+        for piece in streamed(" slow").pieces:  # type: ignore[union-attr]
+            yield piece
+
+    with serving(answer) as server:
+        model = model_at(server, clock=clock, max_in_flight=limit)
+        chain = fc.Chain(fc.Generate(prompt=TEXT, model=model))
+        rows = ["slow", *(f"item {number}" for number in range(3))]
+        found = list(JumpingWorld(clock).batch(chain, [{"text": row} for row in rows]))
+    assert found == [f"seen {row}" for row in rows]
+    assert model._connection()[0]._gate._openings == 0
 
 
 def test_the_schedule_of_faults_repeats() -> None:

@@ -142,6 +142,7 @@ WAITS = rules(
     st.builds(fc.wait_fixed, SECONDS)
     | st.builds(fc.wait_exponential_jitter, SECONDS, SECONDS, st.floats(1, 3), SECONDS),
     operator.add,
+    fc.wait_while_answering,
 )
 TRANSIENT = rules(st.just(fc.retry_if_exception(is_transient)), operator.or_, operator.and_)
 

@@ -146,9 +146,10 @@ class Connection:
             async with aclosing(decoded(response.aiter_raw(), encoding, reader.most_bytes)) as pieces:
                 if kind == "text/event-stream":
                     async with aclosing(events(pieces)) as payloads:
-                        async for payload in payloads:
-                            if reader.take(payload, is_whole=False):
-                                break
+                        with self._gate.answering():
+                            async for payload in payloads:
+                                if reader.take(payload, is_whole=False):
+                                    break
                 else:
                     whole = await _whole(pieces, None if kind == "application/json" else MOST_ERROR_BYTES)
                     if status != 200:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -49,18 +50,59 @@ def test_never_more_than_the_limit_and_nobody_is_forgotten(turns: list[int], lim
     assert most <= limit
 
 
-@given(st.lists(st.booleans(), max_size=40))
-def test_it_opens_after_five_failures_in_a_row_and_closes_with_one_success(outcomes: list[bool]) -> None:
-    gate, failures, is_open = Gate("server", JumpingClock()), 0, False
+def failures_until_open(gate: Gate) -> int:
+    return next(count for count in range(1, 100) if gate.fail(30.0))
+
+
+@given(st.integers(0, 200), st.integers(0, 4))
+def test_it_opens_after_five_failures_in_a_row_and_closes_with_one_success(answers: int, failures: int) -> None:
+    gate = Gate("server", JumpingClock())
+    for _ in range(answers):
+        gate.succeed(0)
+    for _ in range(failures):
+        assert not gate.fail(30.0)
+    assert failures_until_open(gate) == 5 - failures
+    gate.succeed(gate._openings)
+    assert not gate.fail(30.0)
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_however_often_a_server_fails_it_is_down_after_twenty_failures_in_a_row(outcomes: list[bool]) -> None:
+    gate = Gate("server", JumpingClock())
     for is_fine in outcomes:
-        openings = gate._openings
         if is_fine:
-            gate.succeed(openings)
-            failures, is_open = 0, False
+            gate.succeed(gate._openings)
         else:
-            failures += 1
-            is_open = is_open or failures >= 5
-            assert gate.fail(30.0) == is_open
+            gate.fail(30.0)
+    gate.succeed(gate._openings)
+    assert 5 <= failures_until_open(gate) <= 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_server_that_fails_now_and_then_is_not_taken_for_down(seed: int) -> None:
+    """Every 4,000 calls or so, five in a row of such a server fail."""
+    gate, chance = Gate("server", JumpingClock()), Random(seed)
+    for _ in range(32):  # by which it is known
+        gate.succeed(0)
+        gate.fail(30.0)
+    in_a_row = longest = 0
+    for _ in range(20_000):
+        if chance.random() < 0.2:
+            in_a_row += 1
+            assert not gate.fail(30.0)
+        else:
+            in_a_row = 0
+            gate.succeed(0)
+        longest = max(longest, in_a_row)
+    assert longest >= 5
+
+
+def test_a_server_that_is_answering_is_not_down() -> None:
+    gate = Gate("server", JumpingClock())
+    with gate.answering():
+        for _ in range(50):
+            assert not gate.fail(30.0)
+    assert gate.fail(30.0)
 
 
 def opened(clock: JumpingClock) -> Gate:
