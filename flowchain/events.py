@@ -27,9 +27,13 @@ class RunStarted(NamedTuple):
 
 
 class RunFinished(NamedTuple):
+    """A run is over, in whichever way."""
+
     run: str
     at_s: float
     error: BaseException | None = None
+    """What its caller gets raised, be it the failure of a row; where those are kept (``on_error="keep"``), none. A run
+    that was left early ends with ``GeneratorExit`` or ``CancelledError``."""
 
 
 class RowFinished(NamedTuple):

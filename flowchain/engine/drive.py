@@ -22,6 +22,7 @@ def drive(
     *,
     row_count: int | None = None,
     with_pauses: bool = False,
+    ends_with_failure: bool = False,
     world: World = REAL_WORLD,
 ) -> Iterator[Row | Pause]:
     """Run rows of bound inputs and give what becomes of them in row order, each as soon as it can be.
@@ -34,6 +35,7 @@ def drive(
         models: for every step that asks one.
         row_count: how many rows there are, where that is known, for listeners.
         with_pauses: also yield before the world is waited for, so that events are passed on as they happen.
+        ends_with_failure: does whoever takes the rows raise the first failure? Listeners then hear that the run failed.
         world: clock, chance, lines in front of models.
     """
     mailbox: Mailbox = queue.SimpleQueue()
@@ -50,6 +52,7 @@ def drive(
                     found = _send(steps, next(feed, None))
                     continue
                 if isinstance(found, Row):
+                    error = error or (found.error if ends_with_failure else None)
                     yield found
                 else:
                     if with_pauses:
@@ -57,7 +60,7 @@ def drive(
                     _receive(session, mailbox, world, found.timeout_s)
                 found = next(steps, None)
         except BaseException as raised:
-            error = raised
+            error = error or raised
             raise
         finally:
             session.close(error)

@@ -116,6 +116,7 @@ async def drive_async(
     *,
     row_count: int | None = None,
     with_pauses: bool = False,
+    ends_with_failure: bool = False,
     world: World = REAL_WORLD,
 ) -> AsyncGenerator[Row | Pause, None]:
     """Do what ``drive`` does, on the running event loop; awaited functions run as tasks of it."""
@@ -140,6 +141,7 @@ async def drive_async(
                         found = None
                     continue
                 if isinstance(found, Row):
+                    error = error or (found.error if ends_with_failure else None)
                     yield found
                 else:
                     for task, effect in session.take_awaits():
@@ -158,7 +160,7 @@ async def drive_async(
                             session.core.deliver_value(*came)
                 found = next(steps, None)
         except BaseException as raised:
-            error = raised
+            error = error or raised
             raise
         finally:
             session.close(error)

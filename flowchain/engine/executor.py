@@ -103,14 +103,14 @@ class Executor:
                 return self._loop(values)
             if self._listening_loop is not None and settings.observers:
                 return self._listening_loop(values, tuple(settings.observers))
-        found = [row for row in self._drive([values], settings, 1) if isinstance(row, Row)]
+        found = [row for row in self._drive([values], settings, 1, "raise") if isinstance(row, Row)]
         return _value(found[0])
 
     async def arun(self, given: Mapping[str, Any], settings: Settings) -> Any:
         """Run one row on the running event loop."""
         if self._awaiting is not None and _is_unwatched(settings):
             return await self._awaiting(self._bound(given, settings))
-        run = self._drive_async([self._bound(given, settings)], settings, 1)
+        run = self._drive_async([self._bound(given, settings)], settings, 1, "raise")
         found = [row async for row in run if isinstance(row, Row)]
         return _value(found[0])
 
@@ -148,7 +148,8 @@ class Executor:
     def _batch_by_rows(self, rows: Iterable[Mapping[str, Any]], settings: Settings, on_error: OnError) -> Iterator[Any]:
         source = _Source(rows)
         count = len(rows) if isinstance(rows, Sequence) else None
-        for row in self._drive((self._row(given, settings) for given in source), settings, count):
+        bound = (self._row(given, settings) for given in source)
+        for row in self._drive(bound, settings, count, on_error):
             if isinstance(row, Row):
                 yield _kept(row, on_error)
         source.raise_own_error()
@@ -167,7 +168,7 @@ class Executor:
             feed = (self._row(given, settings) async for given in source)
         else:
             feed = (self._row(given, settings) for given in source)
-        async with aclosing(self._drive_async(feed, settings, count)) as run:
+        async with aclosing(self._drive_async(feed, settings, count, on_error)) as run:
             async for row in run:
                 if isinstance(row, Row):
                     yield _kept(row, on_error)
@@ -222,14 +223,21 @@ class Executor:
     # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def stream(self, given: Mapping[str, Any], settings: Settings) -> Iterator[Event]:
-        """Run one row and give its events as they happen; leaving early cancels the run."""
+        """Run one row and give its events as they happen; leaving early cancels the run.
+
+        However it ends, its last event comes before the error.
+        """
         events: deque[Event] = deque()
         settings = settings.changed({"observers": (events.append,)})
+        values = self._bound(given, settings)
         failure: Exception | None = None
-        for row in self._drive([self._bound(given, settings)], settings, 1, with_pauses=True):
-            failure = row.error if isinstance(row, Row) else failure
-            while events:
-                yield events.popleft()
+        try:
+            for row in self._drive([values], settings, 1, "raise", with_pauses=True):
+                failure = row.error if isinstance(row, Row) else failure
+                while events:
+                    yield events.popleft()
+        except Exception as error:
+            failure = error
         yield from events
         if failure is not None:
             raise failure
@@ -240,11 +248,14 @@ class Executor:
         settings = settings.changed({"observers": (events.append,)})
         failure: Exception | None = None
         values = self._bound(given, settings)
-        async with aclosing(self._drive_async([values], settings, 1, with_pauses=True)) as run:
-            async for row in run:
-                failure = row.error if isinstance(row, Row) else failure
-                while events:
-                    yield events.popleft()
+        try:
+            async with aclosing(self._drive_async([values], settings, 1, "raise", with_pauses=True)) as run:
+                async for row in run:
+                    failure = row.error if isinstance(row, Row) else failure
+                    while events:
+                        yield events.popleft()
+        except Exception as error:
+            failure = error
         for event in events:
             yield event
         if failure is not None:
@@ -253,20 +264,42 @@ class Executor:
     # ── driving ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _drive(
-        self, rows: Iterable[Any], settings: Settings, count: int | None, *, with_pauses: bool = False
+        self,
+        rows: Iterable[Any],
+        settings: Settings,
+        count: int | None,
+        on_error: OnError,
+        *,
+        with_pauses: bool = False,
     ) -> Iterator[Row | Pause]:
         if self._needs_loop:
-            return drive_on_loop(lambda: self._drive_async(rows, settings, count, with_pauses=with_pauses))
+            return drive_on_loop(lambda: self._drive_async(rows, settings, count, on_error, with_pauses=with_pauses))
         from flowchain.engine.drive import drive
 
-        return drive(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
+        return drive(
+            self.plan,
+            rows,
+            settings,
+            self.models(settings),
+            row_count=count,
+            with_pauses=with_pauses,
+            ends_with_failure=on_error == "raise",
+        )
 
     def _drive_async(
-        self, rows: Any, settings: Settings, count: int | None, *, with_pauses: bool = False
+        self, rows: Any, settings: Settings, count: int | None, on_error: OnError, *, with_pauses: bool = False
     ) -> AsyncGenerator[Row | Pause, None]:
         if self._awaiting is not None and not with_pauses and _is_unwatched(settings):
             return run_rows(self._awaiting, rows, settings.concurrency)
-        return drive_async(self.plan, rows, settings, self.models(settings), row_count=count, with_pauses=with_pauses)
+        return drive_async(
+            self.plan,
+            rows,
+            settings,
+            self.models(settings),
+            row_count=count,
+            with_pauses=with_pauses,
+            ends_with_failure=on_error == "raise",
+        )
 
 
 _NO_SETTINGS = Settings()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flowchain as fc
-from flowchain.protocols import Asked
+from flowchain.protocols import Asked, fingerprint_of
 from flowchain.records import Reply
 from flowchain.testing import FakeModel
 from tests.engine.drawn import ROWS, chains, failing, marked
@@ -75,11 +75,6 @@ class World:
         values = await self.world.batch(self.chain, self.rows, given_settings)
         return [FAILED if isinstance(value, fc.Failure) else value for value in values]
 
-    def asked(self) -> Iterator[Any]:
-        for model in self.models:
-            for batch in model.batches:
-                yield from batch
-
 
 def judge(data: st.DataObject) -> None:
     drawn = World(data.draw)
@@ -119,16 +114,11 @@ def judge(data: st.DataObject) -> None:
         answered = Counter(id(request) for model in drawn.models for request in model.answered)
         assert all(count == 1 for count in answered.values())
     before = set(drawn.store.kept)
-    asked = len(list(drawn.asked()))
+    counts = [len(model.batches) for model in drawn.models]
     assert run_virtually(drawn.run()) == drawn.expected
-    again = {(request.text, request.max_tokens) for request in list(drawn.asked())[asked:]}
-    kept_by_one_model = {(one.request.text, one.request.max_tokens) for one in before if _is_in_both(one, before)}
-    assert again & kept_by_one_model == set()
-
-
-def _is_in_both(one: Asked, kept: set[Asked]) -> bool:
-    """Do both models' replies to the same text lie in the store? Requests alone do not say whose they are."""
-    return {Asked(one.request, "one-1"), Asked(one.request, "two-1")} <= kept
+    for model, count in zip(drawn.models, counts, strict=True):
+        again = {Asked(request, fingerprint_of(model)) for batch in model.batches[count:] for request in batch}
+        assert again & before == set()
 
 
 @settings(max_examples=200)

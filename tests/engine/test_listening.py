@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.events import NodeFinished, RowFinished, RunFinished, RunStarted
+from flowchain.testing import FakeModel
 
 
 @fc.node
@@ -74,6 +76,111 @@ def test_every_listener_hears_of_everything_and_no_listener_changes_nothing() ->
     assert ONE.run(x=1, observers=(first.append, second.append)) == 3
     assert first == second != []
     assert ONE.run(x=1, observers=()) == 3
+
+
+@fc.node
+async def later(x: int) -> int:
+    return x
+
+
+@fc.node
+def word(x: int) -> str:
+    return str(x)
+
+
+def refusing(request: Any) -> Exception | None:
+    return ValueError("seven") if "7" in request.text else None
+
+
+CHAINS: dict[str, fc.Chain[Any]] = {
+    "plain": ONE,
+    "limited": fc.Chain(ONE.output, settings=fc.Settings(timeout=60.0)),
+    "awaited": fc.Chain(increment(x=later(x=X))),
+    "asking": fc.Chain(fc.Summarize(text=word(x=X), model=FakeModel(fails=refusing))),
+}
+
+
+def by_run(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    chain.run(x=x, observers=[listen])
+
+
+def by_arun(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    asyncio.run(chain.arun(x=x, observers=[listen]))
+
+
+def by_stream(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    for event in chain.stream(x=x):
+        listen(event)
+
+
+def by_astream(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    async def work() -> None:
+        async for event in chain.astream(x=x):
+            listen(event)
+
+    asyncio.run(work())
+
+
+def by_batch(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    chain.batch([{"x": 1}, {"x": x}, {"x": 2}], observers=[listen])
+
+
+def by_iterator(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    list(chain.batch(iter([{"x": 1}, {"x": x}, {"x": 2}]), observers=[listen]))
+
+
+def by_abatch(chain: fc.Chain[Any], x: int, listen: Any) -> None:
+    async def work() -> None:
+        await chain.abatch([{"x": 1}, {"x": x}, {"x": 2}], observers=[listen])
+
+    asyncio.run(work())
+
+
+WAYS = [by_run, by_arun, by_stream, by_astream, by_batch, by_iterator, by_abatch]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_the_last_that_is_told_of_a_run_is_what_its_caller_gets_raised(chain: fc.Chain[Any], way: Any) -> None:
+    heard: list[Any] = []
+    way(chain, 1, heard.append)
+    assert (type(heard[-1]), heard[-1].error) == (RunFinished, None)
+    with pytest.raises(fc.NodeError, match="seven") as caught:
+        way(chain, 7, heard.append)
+    assert type(heard[-1]) is RunFinished
+    assert heard[-1].error is caught.value
+    assert heard[-2].error is caught.value or way in (by_batch, by_iterator, by_abatch)
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_a_run_whose_failures_are_kept_has_not_failed(chain: fc.Chain[Any]) -> None:
+    heard: list[Any] = []
+    rows = [{"x": 7}, {"x": 1}]
+    assert isinstance(chain.batch(rows, on_error="keep", observers=[heard.append])[0], fc.Failure)
+    assert (type(heard[-1]), heard[-1].error) == (RunFinished, None)
+
+
+def test_a_stream_that_takes_too_long_tells_of_its_end_before_it_raises() -> None:
+    heard: list[Any] = []
+    with pytest.raises(TimeoutError) as caught:
+        by_stream(fc.Chain(endless(x=X), settings=fc.Settings(timeout=0.01)), 1, heard.append)
+    assert (type(heard[-1]), heard[-1].error) == (RunFinished, caught.value)
+
+
+@fc.node
+async def endless(x: int) -> int:
+    await asyncio.Event().wait()
+    return x
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_a_run_that_was_left_early_says_so(chain: fc.Chain[Any]) -> None:
+    heard: list[Any] = []
+    values = chain.batch(iter([{"x": 1}] * 1_000), observers=[heard.append])
+    next(values)
+    values.close()  # type: ignore[attr-defined]
+    assert type(heard[-1]) is RunFinished
+    assert isinstance(heard[-1].error, (GeneratorExit, asyncio.CancelledError))
 
 
 def test_what_is_no_listener_is_refused_before_anything_runs() -> None:
