@@ -218,10 +218,18 @@ class Store(Protocol):
 
 @runtime_checkable
 class SharesWork(Store, Protocol):
-    """A store that others write into as well, other processes above all."""
+    """A store that others use as well, other processes above all, perhaps for the same work."""
 
-    def has_news(self) -> bool:
-        """Has anybody else written since the run was opened? Asked before each call of a model, so quick."""
+    def claim(self, asked: Sequence[Asked], waited_s: float) -> list[tuple[Any, Reply | None]]:
+        """Look at what a model is about to be asked, and be at it until `release`, as far as nobody else is.
+
+        For each request: what `release` takes; or the reply, where there is one by now; or neither, where another is
+        at it. ``waited_s``: how long was waited for others, who may have been stopped, since this was last asked.
+        """
+        ...
+
+    def release(self, claims: Sequence[Any]) -> None:
+        """Be at requests no more: they are recorded, or have failed."""
         ...
 
 

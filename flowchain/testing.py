@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from flowchain.chain import Chain
 from flowchain.engine.calling import Call, CallTimeout, Done, Job, Piece, Run, calling, limit_of
 from flowchain.engine.drive import drive
-from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
+from flowchain.engine.line import Line
 from flowchain.engine.plan import compile_plan, model_steps
 from flowchain.engine.schedule import Row
 from flowchain.engine.settings import Settings
@@ -307,6 +307,11 @@ class SimulatedWorld:
 
     def _begin_calls(self) -> None:
         for line in self._lines.values():
+            if line.waiting.is_look_due and not line.is_busy:
+                line.waiting.add(line.waiting.look())
+            if not len(line.waiting) and not line.is_busy and (look_s := line.waiting.look_s) is not None:
+                line.is_busy = True
+                heapq.heappush(self._calls, (self._now + look_s, next(self._numbers), line, []))
             while len(line.waiting) and not line.is_busy:
                 if line.held_until > self._now:
                     line.is_busy = True

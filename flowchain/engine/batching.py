@@ -90,8 +90,8 @@ class Waiting(Generic[J]):
         line.counts[run] = line.counts.get(run, 0) + 1
         line.is_sorted = False
 
-    def take(self, place: float = 1.0) -> list[J]:
-        """Cut the next batch; empty when nothing waits. ``place`` says where: 0 is the short end, 1 the long one."""
+    def take(self) -> list[J]:
+        """Cut the next batch; empty when nothing waits."""
         if not self._kinds:
             return []
         self._cuts += 1
@@ -99,7 +99,7 @@ class Waiting(Generic[J]):
         kind = min(self._kinds, key=self._oldest) if len(self._kinds) > 1 else next(iter(self._kinds))
         line = self._kinds[kind]
         rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
-        entries = line.cut(rows, place, self._cuts % _OLDEST_EVERY == 0)
+        entries = line.cut(rows, self._cuts % _OLDEST_EVERY == 0)
         if not line.entries:
             del self._kinds[kind]
         return [entry[2] for entry in entries]
@@ -118,8 +118,8 @@ class _Line(Generic[J]):
         self.counts: dict[Any, int] = {}
         self.is_sorted = True
 
-    def cut(self, rows: int, place: float, is_around_oldest: bool) -> list[tuple[float, int, J, Any]]:
-        """Take at most so many, the longest first, from a place between the short end (0) and the long one (1)."""
+    def cut(self, rows: int, is_around_oldest: bool) -> list[tuple[float, int, J, Any]]:
+        """Take at most so many, the longest first, or those around the oldest."""
         entries, counts = self.entries, self.counts
         if not self.is_sorted:
             entries.sort(key=itemgetter(0, 1))
@@ -128,8 +128,6 @@ class _Line(Generic[J]):
         if end > rows and is_around_oldest:
             oldest = max(range(end), key=lambda index: entries[index][1])
             end = max(oldest + 1, rows)
-        elif end > rows:
-            end = rows + int(place * (end - rows))
         # As many runs as requests, or one run alone, have nothing to share.
         if rows < len(entries) > len(counts) > 1:
             chosen = self._shared(rows, end)

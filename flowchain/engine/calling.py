@@ -55,8 +55,15 @@ class Sender(Protocol):
         """Is the reply of no use any more?"""
         ...
 
-    def known(self, jobs: Sequence[Any]) -> list[Reply | None] | None:
-        """Give replies that others have recorded since these were put in line; None where nobody else is at work."""
+    def claim(self, jobs: Sequence[Any], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
+        """Say of each request what `release` takes, or its reply, or neither: others are at it; None: all are free.
+
+        ``waited_s``: how long was waited for others since this was last asked.
+        """
+        ...
+
+    def release(self, claims: Sequence[Any]) -> None:
+        """Let others have what was claimed."""
         ...
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:

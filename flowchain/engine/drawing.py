@@ -1,4 +1,4 @@
-"""What a run draws for itself: a name, a seed where none was given, a place in a line that others have, too."""
+"""What a run draws for itself: a name, and a seed where none was given."""
 
 from __future__ import annotations
 
@@ -26,8 +26,3 @@ def new_run_id() -> str:
 def new_seed() -> DrawnSeed:
     """Give a seed of 32 bits."""
     return DrawnSeed(_chance.getrandbits(32))
-
-
-def new_place() -> float:
-    """Give a number from 0 to 1."""
-    return _chance.random()

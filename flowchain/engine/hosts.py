@@ -7,128 +7,18 @@ long as some run uses the model and ends with the last one, so nothing is left b
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
-from flowchain.engine.calling import Awaiting, Calling, CallTimeout, Done, Job, Run, Sender, calling, is_unwanted
-from flowchain.engine.drawing import new_place
+from flowchain.engine.calling import Awaiting, Job, Run
+from flowchain.engine.line import Line
 from flowchain.protocols import Model
-from flowchain.retry import is_transient
 
 PATIENCE_S = 0.4  # how long a run that was left waits for what can't be stopped at once; whoever left it waits, too
 _INSTANT_S = 0.005
-_UNKNOWN: Outcome = (None, None)
-_LATEST = 16  # requests: as many as are with a server at once, where nobody says otherwise
 _MOST_ARRIVING = 32  # a turn that starts thousands of runs lasts longer than many calls would
-
-_batch_numbers = itertools.count()
-
-
-class Line:
-    """What waits for a model, cut into batches and answered; it has no thread and decides no moment itself."""
-
-    def __init__(self, model: Model, rows: int = ROWS, calling: Calling = calling) -> None:
-        self.model = model
-        self._calling = calling
-        self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
-        self._is_shared = False  # Are others, seen in a journal, at such work?
-        self._failing = 1.0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, jobs: Sequence[Job]) -> None:
-        """Put requests in line."""
-        for job in jobs:
-            self._waiting.add(job, job.request, job.sender, is_again=job.attempt > 1)
-
-    def take(self) -> list[Job]:
-        """Cut the next batch, without those whom nobody wants any more."""
-        # Processes that do the same work would else be at the same part of it, all the time.
-        place = new_place() if self._is_shared else 1.0
-        return [job for job in self._waiting.take(place) if not is_unwanted(job)]
-
-    def serve(self, batch: list[Job], run: Run = asyncio.run) -> None:
-        """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
-        batch = self._unknown(batch)
-        if not batch:
-            return
-        late = itertools.count()
-
-        def is_whole(error: BaseException) -> bool:
-            if isinstance(error, CallTimeout):
-                # One request may hang, and is looked for; where the others hang as well, it is the model that is slow.
-                return next(late) > 0
-            # A model that was told to stop fails for everyone in the batch: there is no guilty request to look for.
-            return is_transient(error) or all(map(is_unwanted, batch))
-
-        outcomes = answer_batch(
-            self._calling(self.model, batch, run),
-            [job.request for job in batch],
-            is_whole=is_whole,
-            on_halved=self._remember_limit,
-        )
-        failing = self._note_failures(outcomes)
-        number = next(_batch_numbers)
-        by_sender: dict[Sender, list[tuple[Job, Outcome]]] = {}
-        for job, outcome in zip(batch, outcomes, strict=True):
-            by_sender.setdefault(job.sender, []).append((job, outcome))
-        for sender, found in by_sender.items():
-            sender.deliver(Done(number, _recorded(sender, found), failing))
-
-    def _unknown(self, batch: list[Job]) -> list[Job]:
-        """Answer what a sender's journal has got from others since it was put in line; give the rest."""
-        by_sender: dict[Sender, list[Job]] = {}
-        for job in batch:
-            by_sender.setdefault(job.sender, []).append(job)
-        answered: set[int] = set()
-        self._is_shared = False
-        for sender, jobs in by_sender.items():
-            outcomes = _known(sender, jobs)
-            if outcomes is None:
-                continue
-            self._is_shared = True
-            found = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome != _UNKNOWN]
-            if found:
-                answered.update(id(job) for job, _ in found)
-                sender.deliver(Done(-1, found))
-        return [job for job in batch if id(job) not in answered] if answered else batch
-
-    def _note_failures(self, outcomes: list[Outcome]) -> float:
-        """Give the share of the latest requests that failed in a way that may pass: a mean that forgets by and by."""
-        failed = sum(1 for _, error in outcomes if error is not None and is_transient(error))
-        kept = (1 - 1 / _LATEST) ** len(outcomes)
-        self._failing = failing = self._failing * kept + (1 - kept) * failed / len(outcomes)
-        return failing
-
-    def _remember_limit(self, rows: int) -> None:
-        self._waiting.rows = max(1, rows // 2)
-
-
-def _known(sender: Sender, jobs: list[Job]) -> list[Outcome] | None:
-    """Give what a sender's journal knows by now; what it can't be asked for is no reason to ask the model."""
-    try:
-        replies = sender.known(jobs)
-    except Exception as error:
-        return [(None, error) for _ in jobs]
-    return None if replies is None else [(reply, None) for reply in replies]
-
-
-def _recorded(sender: Sender, found: list[tuple[Job, Outcome]]) -> list[tuple[Job, Outcome]]:
-    """Make a sender's replies durable; what can't be is no reply.
-
-    Here and not in the sender's own thread, which may be busy: the next batch must not begin while this one could
-    still be lost, so that a crash repeats one batch at most.
-    """
-    try:
-        sender.record([(job, reply) for job, (reply, _) in found if reply is not None])
-    except Exception as error:
-        return [(job, (None, error)) for job, _ in found]
-    return found
 
 
 class Host:
@@ -145,6 +35,7 @@ class Host:
         self._held_until = 0.0
         self._workers: list[threading.Thread] = []
         self._busy = 0
+        self._is_watched = False  # Does one of the workers look for what was put off, from time to time?
         # What arrives in the present turn of an event loop, by loop.
         self._arriving: dict[asyncio.AbstractEventLoop, list[Job]] = {}
 
@@ -192,19 +83,45 @@ class Host:
 
     def _serve_all(self, run: Run) -> None:
         while True:
+            batch: list[Job] | None = None
+            waited_s = 0.0
             with self._changed:
                 while not self._is_closing:
                     held_s = self._held_until - time.monotonic()
-                    if len(self._line) and held_s <= 0:
+                    if self._line.is_look_due:
                         break
-                    self._changed.wait(held_s if len(self._line) else None)
+                    if not len(self._line):
+                        waited_s = self._waited_for_others()
+                        if waited_s:
+                            break
+                    elif held_s > 0:
+                        self._changed.wait(held_s)
+                    else:
+                        batch = self._line.take()
+                        self._busy += 1
+                        break
                 if self._is_closing:
                     return
-                batch = self._line.take()
-                self._busy += 1
+            if batch is None:
+                self.submit(self._line.look(waited_s))
+                continue
             self._line.serve(batch, run)
             with self._changed:
                 self._busy -= 1
+                if self._line.is_look_due:
+                    self._changed.notify()
+
+    def _waited_for_others(self) -> float:
+        """Wait for anything to come in; give how long, where what other processes are at is to be looked for."""
+        look_s = None if self._is_watched else self._line.look_s
+        if look_s is None:
+            self._changed.wait()
+            return 0.0
+        self._is_watched = True
+        try:
+            return 0.0 if self._changed.wait(look_s) else look_s
+        finally:
+            self._is_watched = False
 
 
 class Hosts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from flowchain.engine.frames import Pending
 from flowchain.engine.plan import Step
@@ -48,11 +48,16 @@ class Known:
                 found.append((pending, None, None if self._repeated is None else self._repeated.recall_failure(one)))
         return found
 
-    def recall_new(self, batch: Sequence[Pending]) -> list[Reply | None] | None:
-        """Look again for requests that were not there; None where nobody else has written meanwhile."""
-        if self._shared is None or not self._shared.has_news():
+    def claim(self, batch: Sequence[Pending], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
+        """See `SharesWork.claim`; None where the store is nobody else's."""
+        if self._shared is None:
             return None
-        return [reply for _, reply, _ in self.recall(batch)]
+        return self._shared.claim([self.asked(pending) for pending in batch], waited_s)
+
+    def release(self, claims: Sequence[Any]) -> None:
+        """See `SharesWork.release`."""
+        assert self._shared is not None  # else nothing was claimed
+        self._shared.release(claims)
 
     @property
     def is_all(self) -> bool:

@@ -243,13 +243,17 @@ class Session:
             else:
                 self.core.deliver(pending, reply, None)
 
-    def known(self, jobs: Sequence[Pending]) -> list[Reply | None] | None:
-        """Give what others have recorded meanwhile, None where nobody has; called in the model's thread."""
+    def claim(self, jobs: Sequence[Pending], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
+        """Learn of requests before they are sent what others do and have done; called in the model's thread."""
         try:
-            return self._known.recall_new(jobs)
+            return self._known.claim(jobs, waited_s)
         except Exception as error:
             self._journal_error = error
             raise
+
+    def release(self, claims: Sequence[Any]) -> None:
+        """Let others have what was claimed; called in the model's thread."""
+        self._known.release(claims)
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""

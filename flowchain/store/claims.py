@@ -1,101 +1,205 @@
-"""Who works on what just now? Claims, so that several processes on one store don't do the same work at once.
+"""Which requests are asked of a model just now? What one process is at, others on the same store need not do as well.
 
-A holder's claims carry a counter that it moves on (`beat`) while it lives. Whoever waits remembers the counter it saw
-how long it has stood still, by its *own* monotonic clock; a counter that has not moved for a lease belongs to the dead,
-and the claim may be taken over. No two clocks are ever compared, and no single look counts for more than half a lease:
-whoever was stopped, or asleep together with the machine, would else take every other process for dead when it wakes.
+A file beside the store has a slot for each process at work, with a number for each request that it is at. Who wants to
+ask something looks through the others' slots first. A slot's owner has locked a byte (`byte_lock.py`), so what somebody
+was at who has died counts no more. Who was only stopped keeps the lock; so whoever waits for another in vain, and has
+seen nothing change in its slot for the time of a lease, passes it over. What counts is how long was waited: clocks run
+on through a machine's sleep.
 
-    granted   it is yours: do the work, `record` it (which frees the claim) or `release` it
-    held      someone else is at it: ask again later
-    done      it is in the store: `recall` it
+No result hangs on any of this, only that work is not done twice: where the file can't be used, everyone goes on as if
+alone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+import time
+import weakref
+from array import array
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import compress, count
+from pathlib import Path
+from struct import Struct
 
-from flowchain.store.change import Statement
-from flowchain.store.entries import Entries
-from flowchain.store.journal import Journal
+from flowchain.store.byte_lock import Bytes, Key, alone, key_at
 
-Claim: TypeAlias = Literal["granted", "held", "done"]
+LEASE_S = 30.0
+_MARK = Struct("=Q")
+_HEAD = Struct("=QQ")  # how often the slot was written, and how many marks follow
+_SLOT_BYTES = 4096
+_MOST_MARKS = (_SLOT_BYTES - _HEAD.size) // _MARK.size  # of what is beyond, the others don't learn
+# Locks are on bytes far behind all that is read, since some systems let nobody read what is locked.
+_GATE = 1 << 40
+_FIRST_OWNER = _GATE + 1
+_GATE_WAIT_S, _MOST_AT_GATE = 0.0005, 1_000
 
 
-class _Seen(NamedTuple):
-    """What was last seen of somebody else's claim, and for how long its counter has stood."""
-
-    holder: str
-    beat: int
-    at: float
-    quiet_s: float
+def mark_of(key: bytes) -> int:
+    """Give the number that stands for a key; that two keys may share one does no harm."""
+    mark: int
+    (mark,) = _MARK.unpack_from(key)
+    return mark
 
 
 class Claims:
-    """The claims of one handle; another process, or a child after a fork, is another holder."""
+    """What one run is at, told to all who use the store."""
 
-    def __init__(self, journal: Journal, entries: Entries, monotonic: Callable[[], float]) -> None:
-        self._journal = journal
-        self._entries = entries
-        self._monotonic = monotonic
-        self.is_used = False
-        """Has this handle ever claimed anything? Else `record` need not free anything."""
-        self._names: dict[int, str] = {}
-        self._seen: dict[bytes, _Seen] = {}
+    def __init__(self, store: Path) -> None:
+        self._path = Path(f"{store}-claims")
+        self._slot: _Slot | None = None
+        self._mine: set[int] = set()
+        self._leave: Callable[[], object] = lambda: None
 
-    @property
-    def holder(self) -> str:
-        """This process's name in the table."""
-        pid = os.getpid()
-        return self._names.get(pid) or self._names.setdefault(pid, f"{pid}-{os.urandom(6).hex()}")
+    def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
+        """Say which of these nobody was at; the caller now is.
 
-    def claim(self, keys: Sequence[bytes], lease_s: float) -> list[Claim]:
-        """Ask for keys, all in one transaction."""
-        holder = self.holder
-        self.is_used = True
-        answers: list[Claim] = []
-        with self._journal.write() as connection:
-            done, _ = self._entries.find_by(connection, keys)
-            for key in keys:
-                if key in done:
-                    answers.append("done")
-                    continue
-                row = connection.execute("SELECT holder, beat FROM claim WHERE key = ?", [key]).fetchone()
-                other, beat = row or (holder, 0)
-                if other != holder and not self._is_dead(key, other, beat, lease_s):
-                    answers.append("held")
-                    continue
-                if row is None or other != holder:
-                    connection.execute("INSERT OR REPLACE INTO claim VALUES (?, ?, 0)", [key, holder])
-                answers.append("granted")
-        for key, answer in zip(keys, answers, strict=True):
-            if answer != "held":
-                self._seen.pop(key, None)
-        return answers
+        ``waited_s``: how long was waited, since the last call, for those that others were at.
+        """
+        try:
+            with alone():
+                free = self._joined().take(marks, waited_s)
+                self._mine.update(compress(marks, free))
+                return free
+        except OSError:
+            return [True] * len(marks)
 
-    def _is_dead(self, key: bytes, holder: str, beat: int, lease_s: float) -> bool:
-        now = self._monotonic()
-        seen = self._seen.get(key)
-        if seen is None or (seen.holder, seen.beat) != (holder, beat):
-            self._seen[key] = _Seen(holder, beat, now, 0.0)
-            return False
-        quiet_s = seen.quiet_s + min(max(0.0, now - seen.at), lease_s / 2)
-        self._seen[key] = _Seen(holder, beat, now, quiet_s)
-        return quiet_s >= lease_s
+    def give(self, marks: Sequence[int]) -> None:
+        """Be at these no more."""
+        with suppress(OSError), alone():
+            if self._slot is not None and self._slot.pid == os.getpid():
+                self._mine.difference_update(marks)
+                self._slot.give(marks)
 
-    def beat(self) -> None:
-        """Say that this process lives; a few times within a lease."""
-        with self._journal.write() as connection:
-            connection.execute("UPDATE claim SET beat = beat + 1 WHERE holder = ?", [self.holder])
+    def end(self) -> None:
+        """Be at nothing any more; no harm is done by calling it again."""
+        self._leave()
+        self._slot = None
 
-    def release(self, keys: Sequence[bytes]) -> None:
-        """Give claims back without having done the work."""
-        holder = self.holder
-        with self._journal.write() as connection:
-            connection.executemany("DELETE FROM claim WHERE key = ? AND holder = ?", [(key, holder) for key in keys])
+    def _joined(self) -> _Slot:
+        if self._slot is None or self._slot.pid != os.getpid():
+            self._slot, self._mine = _slot_at(self._path), set()
+            self._leave = weakref.finalize(self, self._slot.leave, self._mine)
+        return self._slot
 
-    def freeing(self, keys: Sequence[bytes]) -> Statement:
-        """Give the statement that frees what has been done."""
-        # Whoever held them: the work is done, and who was stopped past its lease must not hold what is finished.
-        return "DELETE FROM claim WHERE key = ?", [(key,) for key in keys]
+
+class _Slot:
+    """This process's part of a file, while any of its runs uses it; callers hold the lock."""
+
+    def __init__(self, file: Bytes, number: int) -> None:
+        self.pid = os.getpid()
+        self.users = 0
+        self._file = file
+        self._number = number
+        self._mine: set[int] = set()
+        self._written = 0
+        self._seen: dict[int, tuple[object, float]] = {}
+        """What stood in each slot, and how long was waited since it changed."""
+
+    def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
+        mine = self._mine
+        with self._gate():
+            taken = self._theirs(waited_s)
+            # A call in this process may hang, too.
+            if not self._is_quiet(self._number, self._written, waited_s):
+                taken |= mine
+            free = []
+            for mark in marks:
+                free.append(mark not in taken)
+                taken.add(mark)
+            if True in free:
+                mine.update(compress(marks, free))
+                self._write()
+        return free
+
+    def give(self, marks: Collection[int]) -> None:
+        self._mine.difference_update(marks)
+        self._write()
+
+    def leave(self, marks: Collection[int]) -> None:
+        """End the use of a run that is at these, perhaps in a call that nobody waits for any more."""
+        if self.pid != os.getpid():
+            return
+        with suppress(OSError), alone():
+            self.users -= 1
+            if marks:
+                self.give(marks)
+            if not self.users:
+                del _slots[self._file.key]
+                self._file.give(_FIRST_OWNER + self._number, self.pid)
+
+    @contextmanager
+    def _gate(self) -> Generator[None, None, None]:
+        """Keep other processes out; TimeoutError, an OSError, where one that was stopped within keeps us out."""
+        for _ in range(_MOST_AT_GATE):
+            if self._file.take(_GATE):
+                break
+            time.sleep(_GATE_WAIT_S)
+        else:
+            raise TimeoutError
+        try:
+            yield
+        finally:
+            self._file.unlock(_GATE)
+
+    def _theirs(self, waited_s: float) -> set[int]:
+        """Give what others are at."""
+        found: set[int] = set()
+        descriptor = self._file.descriptor
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        read = os.read(descriptor, os.fstat(descriptor).st_size)
+        for number, start in enumerate(range(0, len(read) - _HEAD.size + 1, _SLOT_BYTES)):
+            _, marks = _HEAD.unpack_from(read, start)
+            if number == self._number or not marks:
+                continue
+            if not self._file.is_taken(_FIRST_OWNER + number):
+                self._write_at(number, 0, ())  # of one that has died
+                continue
+            whole = (len(read) - start - _HEAD.size) // _MARK.size  # what was cut off by a full disk is no mark
+            slot = read[start : start + _HEAD.size + min(marks, _MOST_MARKS, whole) * _MARK.size]
+            if not self._is_quiet(number, slot, waited_s):
+                found.update(mark for (mark,) in _MARK.iter_unpack(slot[_HEAD.size :]))
+        return found
+
+    def _is_quiet(self, number: int, slot: object, waited_s: float) -> bool:
+        """Has a slot stood as it is while others were waited for, as long as a lease?"""
+        before, quiet_s = self._seen.get(number, (None, 0.0))
+        quiet_s = quiet_s + waited_s if slot == before else 0.0
+        self._seen[number] = slot, quiet_s
+        return quiet_s >= LEASE_S
+
+    def _write(self) -> None:
+        self._written += 1
+        self._write_at(self._number, self._written, list(self._mine)[:_MOST_MARKS])
+
+    def _write_at(self, number: int, written: int, marks: Sequence[int]) -> None:
+        os.lseek(self._file.descriptor, number * _SLOT_BYTES, os.SEEK_SET)
+        os.write(self._file.descriptor, array("Q", [written, len(marks), *marks]).tobytes())
+
+
+_slots: dict[Key, _Slot] = {}
+"""This process's, one a file."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_slots.clear)
+
+
+def _slot_at(path: Path) -> _Slot:
+    """Give this process's slot of a file, to one more user."""
+    key = key_at(path)
+    slot = None if key is None else _slots.get(key)
+    if slot is None:
+        slot = _new_slot(path)
+    slot.users += 1
+    return slot
+
+
+def _new_slot(path: Path) -> _Slot:
+    for number in count():
+        file = Bytes.wanting(path, _FIRST_OWNER + number)
+        assert file is not None  # else there were a slot
+        if file.take(_FIRST_OWNER + number):
+            slot = _slots[file.key] = _Slot(file, number)
+            return slot
+        file.leave(_FIRST_OWNER + number)
+    raise AssertionError("unreachable")

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from flowchain.errors import StoreError
 from flowchain.store import opening as opening_
+from flowchain.store.byte_lock import Key, key_at
 from flowchain.store.change import Change, Statement
 from flowchain.store.lock import FileLock
 from flowchain.store.opening import PAGE_BYTES, Opening
@@ -36,6 +37,8 @@ class _Held:
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
+        self.file: Key | None = None
+        """The file that the connection has open, wherever that is by now."""
         self.file_lock: FileLock | None = None
         self.lock = RLock()
 
@@ -90,7 +93,6 @@ class Journal:
         self._broken: str | None = None
         self._transaction = _Transaction(self)
         self._changes = 0
-        self._version = self._news = 0
         self._unchecked_bytes = 0
         self._is_wal_warned = False
         self.saved = 0
@@ -125,14 +127,6 @@ class Journal:
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SELECT; StoreError where it can't be read."""
         return self.reading(lambda connection: connection.execute(statement, parameters).fetchall())
-
-    def news(self) -> int:
-        """Count the times that others were seen to have written: for comparing, and without looking at a row."""
-        with self._held.lock:
-            version = self.read("PRAGMA data_version")[0][0]
-            if version != self._version:
-                self._version, self._news = version, self._news + 1
-            return self._news
 
     def reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read with several statements, no other thread between them; StoreError where it can't be read."""
@@ -229,10 +223,15 @@ class Journal:
             self._held.file_lock.release()
 
     def recover(self) -> None:
-        """Try to write again after an error; StoreError when it still fails."""
-        self._broken = None
+        """Make sure of the file before a run: it may be another by now, or gone, and an error may be over.
+
+        StoreError when it still can't be written.
+        """
         with self._held.lock:
-            if not self.is_read_only:
+            held = self._held
+            is_sound = self._broken is None and held.connection is not None and held.file == key_at(self.path)
+            self._broken = None
+            if not self.is_read_only and not is_sound:
                 self._held.close(self._opening.busy_timeout_s)
                 self._connected()
 
@@ -269,10 +268,9 @@ class Journal:
             held.file_lock = FileLock(Path(f"{opening.path}-lock"))
             self._take_lock()
             held.connection = opening_.connect(opening)
+            held.file = key_at(opening.path)
             # A first write finds out now what would otherwise fail after the first paid call.
             held.connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'opened'")
-            # Versions of two connections can't be compared: with the new one, others' news begin anew.
-            self._version = held.connection.execute("PRAGMA data_version").fetchone()[0]
         except (sqlite3.Error, OSError) as exc:
             self._abandon()
             if getattr(exc, "sqlite_errorname", None) == "SQLITE_NOTADB":

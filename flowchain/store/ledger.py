@@ -11,7 +11,6 @@ from flowchain.protocols import Asked
 from flowchain.records import Reply, Request
 from flowchain.store import reply, usage
 from flowchain.store.change import Statement
-from flowchain.store.claims import Claims
 from flowchain.store.entries import Entries, remove
 from flowchain.store.journal import Journal
 from flowchain.store.key import Address, address_of
@@ -24,10 +23,9 @@ _MOST_UNNOTED = 64  # pieces of work that a run did and that a kill keeps from b
 class Ledger:
     """Recalls and records, for the store itself or for one of its runs (``run`` is then its number)."""
 
-    def __init__(self, journal: Journal, entries: Entries, claims: Claims, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, entries: Entries, clock: Callable[[], float]) -> None:
         self._journal = journal
         self._entries = entries
-        self._claims = claims
         self._clock = clock
         # What runs used and is not noted yet, and how much of it they saved: to note it would cost a second page in
         # every commit, for people's sake alone.
@@ -37,7 +35,7 @@ class Ledger:
 
     def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
         """See `Store.recall`."""
-        addresses = [address_of(one) for one in asked]
+        addresses = [self.address(one) for one in asked]
         replies = self._read(addresses, reply.read, run)
         given = [replies.get(address[0]) for address in addresses]
         if len(replies) < len(given):
@@ -110,9 +108,7 @@ class Ledger:
         return values
 
     def _write(self, addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], run: int | None) -> None:
-        beside = None
-        if run is not None or self._claims.is_used:
-            beside = _Beside(self, [address.key for address in addresses], run)
+        beside = None if run is None else _Beside(self, run)
         self._entries.add(addresses, values, self._clock(), beside)
         self._journal.saved += len(addresses)
 
@@ -126,11 +122,10 @@ class Ledger:
 
 
 class _Beside:
-    """What `Ledger` writes in one commit with entries: what their run has used, when it is time; and freed claims."""
+    """What `Ledger` writes in one commit with entries: what their run has used, when it is time."""
 
-    def __init__(self, ledger: Ledger, keys: Sequence[bytes], run: int | None) -> None:
+    def __init__(self, ledger: Ledger, run: int) -> None:
         self._ledger = ledger
-        self._keys = keys
         self._run = run
         self._used: Sequence[int] = ()
         self._is_noted = False
@@ -138,22 +133,16 @@ class _Beside:
 
     def statements(self, numbers: Sequence[int]) -> Sequence[Statement]:
         ledger, run = self._ledger, self._run
-        statements: list[Statement] = []
-        if ledger._claims.is_used:
-            statements.append(ledger._claims.freeing(self._keys))
-        if run is not None:
-            self._used, self._is_noted = numbers, False
-            if ledger._unnoted.get(run, 0) + len(numbers) >= _MOST_UNNOTED:
-                before = list(ledger._used_by.setdefault(run, []))
-                self._noted = len(before)
-                self._is_noted = True
-                statements.append(usage.note(run, [*before, *numbers]))
-        return statements
+        self._used, self._is_noted = numbers, False
+        if ledger._unnoted.get(run, 0) + len(numbers) < _MOST_UNNOTED:
+            return ()
+        before = list(ledger._used_by.setdefault(run, []))
+        self._noted = len(before)
+        self._is_noted = True
+        return [usage.note(run, [*before, *numbers])]
 
     def committed(self) -> None:
         ledger, run = self._ledger, self._run
-        if run is None:
-            return
         if self._is_noted:
             # Another thread may have read back more for this run, meanwhile.
             del ledger._used_by[run][: self._noted]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from flowchain.errors import FlowchainError, StoreError, escape, redacted, shown
 from flowchain.protocols import Asked, Called, Model, Unanswered
 from flowchain.records import Reply
 from flowchain.store import usage
+from flowchain.store.claims import Claims, mark_of
 from flowchain.store.failures import failure_address, written_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
@@ -35,7 +35,6 @@ Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _MESSAGE_CHARACTERS = 4 * 1024
 _TRACEBACK_CHARACTERS = 64 * 1024
 _VALUE_BYTES = 64 * 1024
-_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,7 @@ class OpenRun:
         self._rows = self._failures = 0
         self._value: bytes | None = None
         self._values = blake2b(digest_size=16)
-        self._news = store._journal.news()
-        self._has_news = False
-        self._look_at = 0.0
+        self._claims = Claims(store.path)
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
         """As `Store.recall`; what is found counts as used by this run."""
@@ -80,12 +77,25 @@ class OpenRun:
         """As `Store.record`; what is saved counts as used by this run."""
         self._store._ledger.record(answered, self._number)
 
-    def has_news(self) -> bool:
-        """Has anybody else written into the file since the run was opened?"""
-        # A look is a transaction, if a small one: once was enough, and where calls are quick, not each one looks.
-        if not self._has_news and (now := time.monotonic()) >= self._look_at:
-            self._has_news, self._look_at = self._store._journal.news() != self._news, now + _LOOK_EVERY_S
-        return self._has_news
+    def claim(self, asked: Sequence[Asked], waited_s: float = 0.0) -> list[tuple[int | None, Reply | None]]:
+        """Look what is to be asked of a model, and be at it until `release`, as far as nobody else is.
+
+        Gives for each request what to release, or the reply, which may have come meanwhile, or neither where another
+        is at it. ``waited_s``: how long was waited for what others are at, since the last call.
+        """
+        if self._store.is_read_only:
+            return [(0, reply) for reply in self.recall(asked)]
+        marks = [mark_of(self._store._ledger.address(one).key) for one in asked]
+        taken = self._claims.take(marks, waited_s)
+        replies = self.recall(asked)  # and no earlier: what others were at is in the store before they let go of it
+        found = list(zip(marks, taken, replies, strict=True))
+        self.release([mark for mark, is_taken, reply in found if is_taken and reply is not None])
+        return [(mark if is_taken and reply is None else None, reply) for mark, is_taken, reply in found]
+
+    def release(self, claims: Sequence[int]) -> None:
+        """Be at requests no more; their replies are recorded, as far as there are any."""
+        if claims:
+            self._claims.give(claims)
 
     def identify(self, called: Called) -> Address:
         """As `Store.identify`."""
@@ -162,6 +172,7 @@ class OpenRun:
 
     def leave(self) -> None:
         """Let whoever wants to go on with the run; `close` does it, too."""
+        self._claims.end()
         if self._turn is not None:
             self._turn.end()
 

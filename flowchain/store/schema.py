@@ -5,7 +5,6 @@
     text     long texts of requests, once each, by their own digest; what an entry was asked refers to them
     run      one row a run: chain, inputs, outcome;  ``usage``: which run used which entries of which block, a bit each
     failure  what went wrong, where; never in ``block``
-    claim    who works on what just now (`claims.py`)
     meta     counters of the file itself: how often opened, up to which block ``place`` knows
 
 A file whose objects are not exactly these is refused: a trigger, view or generated column could make reading run what
@@ -44,8 +43,11 @@ _TABLES = {
         "CREATE TABLE failure (seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, node TEXT, item INTEGER,"
         " kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, created_at REAL NOT NULL)"
     ),
-    "claim": ("CREATE TABLE claim (key BLOB PRIMARY KEY, holder TEXT NOT NULL, beat INTEGER NOT NULL) WITHOUT ROWID"),
 }
+_NO_MORE = {
+    "claim": "CREATE TABLE claim (key BLOB PRIMARY KEY, holder TEXT NOT NULL, beat INTEGER NOT NULL) WITHOUT ROWID",
+}
+"""Older files have these as well, to no purpose."""
 # What is laid down in other ways since format 1; all else is as it was.
 _CHANGED_SINCE_1 = {
     "entry": (
@@ -110,7 +112,8 @@ def check(connection: sqlite3.Connection, name: str) -> int:
         for kind, row_name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql NOT NULL")
     }
     wanted = {table: ("table", sql) for table, sql in _FORMATS[version].items()}
-    if found != wanted:
+    older = {table: ("table", sql) for table, sql in _NO_MORE.items()}
+    if found not in (wanted, wanted | older):
         odd = sorted({str(entry) for entry in found.keys() ^ wanted.keys()}) or sorted(
             table for table in wanted if found[table] != wanted[table]
         )

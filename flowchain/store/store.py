@@ -21,7 +21,6 @@ from flowchain.protocols import Asked, Called
 from flowchain.records import Reply
 
 if TYPE_CHECKING:
-    from flowchain.store.claims import Claim
     from flowchain.store.history import EntryRecord, FailureRecord, RunDifference, RunRecord
     from flowchain.store.housekeeping import Pruned, Verified
     from flowchain.store.key import Address
@@ -58,10 +57,9 @@ class Store:
         busy_timeout_s: float = 30.0,
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
         trace: Callable[[str], None] | None = None,
     ) -> None:
-        """``clock`` dates entries for people, ``monotonic`` times leases; ``trace`` sees each SQL statement run."""
+        """``clock`` dates entries for people; ``trace`` sees each SQL statement run."""
         if durability not in ("process", "power"):
             raise StoreError(
                 f"a store's durability can't be {durability!r}",
@@ -70,7 +68,6 @@ class Store:
                 wanted="'process' or 'power'",
                 fix='Write durability="process" or durability="power".',
             )
-        from flowchain.store.claims import Claims
         from flowchain.store.entries import Entries
         from flowchain.store.journal import Journal
         from flowchain.store.ledger import Ledger
@@ -87,9 +84,7 @@ class Store:
             )
         )
         self._clock = clock
-        entries = Entries(self._journal)
-        self._claims = Claims(self._journal, entries, monotonic)
-        self._ledger = Ledger(self._journal, entries, self._claims, clock)
+        self._ledger = Ledger(self._journal, Entries(self._journal), clock)
 
     @property
     def path(self) -> Path:
@@ -219,24 +214,6 @@ class Store:
         from flowchain.store.replay import Replay
 
         return Replay(self)
-
-    # ── many processes ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def claim(self, asked: Sequence[Asked], *, lease_s: float = 30.0) -> list[Claim]:
-        """Ask for the right to work on requests: ``granted``, ``held`` by another process, or ``done`` already.
-
-        `record` frees what was granted. While working, call `beat` a few times within a lease: a claim whose holder
-        was not heard of for a lease, in two looks at least, may be taken over.
-        """
-        return self._claims.claim([self._ledger.address(one).key for one in asked], lease_s)
-
-    def beat(self) -> None:
-        """Say to the others that this process lives."""
-        self._claims.beat()
-
-    def release(self, asked: Sequence[Asked]) -> None:
-        """Give claims back without having done the work."""
-        self._claims.release([self._ledger.address(one).key for one in asked])
 
     # ── housekeeping ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flowchain as fc
-from flowchain.engine.hosts import Line
+from flowchain.engine.line import Line
 from flowchain.records import GenerateRequest, TextReply
 from tests.benchmarks.systems import CALL_S, REQUEST_S, plain
 from tests.benchmarks.systems import flowchain as ours
@@ -82,7 +82,8 @@ class Nobody:
 
     def deliver(self, found: Any) -> None: ...
     def record(self, answered: Any) -> None: ...
-    def known(self, jobs: Any) -> None: ...
+    def claim(self, jobs: Any, waited_s: float) -> None: ...
+    def release(self, claims: Any) -> None: ...
     def is_unwanted(self, job: Any) -> bool:
         return False
 

@@ -36,42 +36,27 @@ REQUESTS = st.one_of(
 )
 
 
-PLACES = st.floats(0, 1)
-
-
-@given(st.lists(st.one_of(REQUESTS, PLACES), max_size=60), st.integers(1, 8), PLACES)
-def test_every_job_is_taken_once_in_batches_of_one_kind(
-    moves: list[Request[Any] | float], rows: int, last: float
-) -> None:
-    """Requests come, and a place in the line takes a batch from there, in any order."""
+@given(st.lists(st.one_of(REQUESTS, st.none()), max_size=60), st.integers(1, 8))
+def test_every_job_is_taken_once_in_batches_of_one_kind(moves: list[Request[Any] | None], rows: int) -> None:
+    """Requests come, and None takes a batch, in any order."""
     waiting: Waiting[tuple[int, Any]] = Waiting(rows)
     taken: list[list[tuple[int, Any]]] = []
     for number, move in enumerate(moves):
-        if isinstance(move, float):
-            taken.append(waiting.take(move))
+        if move is None:
+            taken.append(waiting.take())
         else:
-            waiting.add((number, move), move)  # type: ignore[arg-type]
+            waiting.add((number, move), move)
     while len(waiting):
-        taken.append(waiting.take(last))
+        taken.append(waiting.take())
         assert taken[-1]
     assert waiting.take() == []
     numbers = [number for batch in taken for number, _ in batch]
-    assert sorted(numbers) == [number for number, move in enumerate(moves) if not isinstance(move, float)]
+    assert sorted(numbers) == [number for number, move in enumerate(moves) if move is not None]
     for batch in taken:
         assert len(batch) <= rows
         assert len({kind_of(request) for _, request in batch}) <= 1
         lengths = [length_of(request) for _, request in batch]
         assert lengths == sorted(lengths, reverse=True)
-
-
-def test_places_lie_between_the_two_ends_of_a_line() -> None:
-    def lengths(place: float) -> list[int]:
-        waiting: Waiting[int] = Waiting(2)
-        for length in range(10):
-            waiting.add(length, EmbedRequest(text="x" * length))
-        return waiting.take(place)
-
-    assert [lengths(place) for place in (0.0, 0.5, 1.0)] == [[1, 0], [5, 4], [9, 8]]
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=100), st.integers(1, 9))

@@ -136,8 +136,11 @@ def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
         def is_unwanted(self, job: Any) -> bool:
             return False
 
-        def known(self, tokens: Any) -> None:
+        def claim(self, jobs: Any, waited_s: float) -> None:
             return None
+
+        def release(self, claims: Any) -> None:
+            pass
 
         def record(self, answered: Any) -> None:
             pass

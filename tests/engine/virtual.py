@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import flowchain as fc
 from flowchain.engine.calling import Job
 from flowchain.engine.drive_async import drive_async
-from flowchain.engine.hosts import Line
 from flowchain.engine.inputs import Inputs
+from flowchain.engine.line import Line
 from flowchain.engine.plan import compile_plan, model_steps
 from flowchain.engine.schedule import Row
 from flowchain.graph.build import build

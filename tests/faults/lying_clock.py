@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 ROWS = 20
-LEASE_S = 3.0
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 _true_time, _true_monotonic = time.time, time.monotonic
 
@@ -86,7 +85,7 @@ def main(kind: str, what: str, path: str, log_path: str) -> None:
             die_in_call(3)
 
     if what.startswith("share"):
-        share(Path(path), log, os.getpid(), lease_s=LEASE_S, call_s=0.001, on_call=lambda: die_in_call(1))
+        share(Path(path), log, os.getpid(), call_s=0.001, on_call=lambda: die_in_call(1))
     else:
         chain_of(Deadly(log, 0.0)).batch(rows_of(ROWS), store=fc.Store(path), progress=False)
 

@@ -1,8 +1,9 @@
-"""Others at the same work, on the same store: what they have recorded is looked for once more before each call."""
+"""Others at the same work, on the same store: what they have recorded, or are at, is not asked of a model again."""
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,12 @@ from typing import Any
 import pytest
 
 import flowchain as fc
-from flowchain.engine import hosts
 from flowchain.protocols import Asked
-from flowchain.records import Reply
-from flowchain.store import runs
+from flowchain.records import Reply, TextReply
 from flowchain.testing import FakeModel
 
 TEXTS = [f"row {'x' * number}" for number in range(12)]
 BATCH = 4
-
-
-@pytest.fixture(autouse=True)
-def _each_call_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_LOOK_EVERY_S", 0.0)
 
 
 class Interrupted(FakeModel):
@@ -55,7 +49,7 @@ def test_what_others_have_done_meanwhile_is_not_asked_for(tmp_path: Path) -> Non
 
     def elsewhere() -> None:
         with fc.Store(path) as store:
-            assert chain_of(FakeModel()).run(texts=TEXTS[2:], store=store) == EXPECTED[2:]
+            assert chain_of(FakeModel()).run(texts=TEXTS[2:-BATCH], store=store) == EXPECTED[2:-BATCH]
 
     model = Interrupted(elsewhere)
     with fc.Store(path) as store:
@@ -68,42 +62,92 @@ def test_what_others_have_done_meanwhile_is_not_asked_for(tmp_path: Path) -> Non
     assert (len(run.requests), run.calls) == (len(TEXTS), len(model.batches))
 
 
-def test_where_nobody_else_writes_nothing_is_read_twice(tmp_path: Path) -> None:
-    reads = []
-    for max_batch in (1, 128):
-        statements: list[str] = []
-        with fc.Store(tmp_path / f"{max_batch}.flow", trace=statements.append) as store:
-            chain_of(Interrupted(max_batch=max_batch)).run(texts=TEXTS, store=store)
-        reads.append(sum("FROM entry WHERE key IN" in statement for statement in statements))
-    assert reads[0] == reads[1]
+def test_of_equal_requests_one_is_asked(tmp_path: Path) -> None:
+    model = FakeModel()
+    with fc.Store(tmp_path / "replies.flow") as store:
+        run = chain_of(model).trace(texts=TEXTS * 3, store=store)
+    assert run.value == EXPECTED * 3
+    assert sum(map(len, model.batches)) == len(TEXTS)
+    assert len(run.requests) == 3 * len(TEXTS)
+
+
+def test_what_failed_for_one_is_asked_by_the_other(tmp_path: Path) -> None:
+    """Two equal requests; the first try of one fails, and the other does not wait for a reply that never comes."""
+
+    class Failing(FakeModel):
+        def generate(self, requests: Any) -> Any:  # type: ignore[override]
+            found = self._answer(requests)
+            if len(self.batches) == 1:
+                raise ValueError("not this time")
+            return found
+
+    chain, model = chain_of(Failing()), Failing()
+    texts = fc.Input("text", str)
+    chain = fc.Chain(fc.Generate(prompt=texts, max_tokens=5, model=model))
+    with fc.Store(tmp_path / "replies.flow") as store:
+        rows = chain.batch([{"text": TEXTS[0]}] * 3, store=store, on_error="keep")
+    assert [isinstance(row, fc.Failure) for row in rows] == [True, False, False]
+    assert [len(batch) for batch in model.batches] == [1, 1]
 
 
 class Elsewhere:
-    """A store into which others write all the time, though never what is wanted here."""
+    """A store whose others are at all requests for so many looks; then there are replies, or nobody is at them."""
 
-    def __init__(self) -> None:
-        self.looks = 0
+    def __init__(self, looks: int = 0, reply: Reply | None = None) -> None:
+        self.looks = looks
+        self.reply = reply
+        self.waits: list[float] = []
+        self.held: list[int] = []
         self.error: Exception | None = None
 
-    def has_news(self) -> bool:
-        return True
+    def claim(self, asked: Sequence[Asked], waited_s: float) -> list[tuple[int | None, Reply | None]]:
+        if self.error is not None:
+            raise self.error
+        self.waits.append(waited_s)
+        if len(self.waits) <= self.looks:
+            return [(None, None)] * len(asked)
+        if self.reply is not None:
+            return [(None, self.reply)] * len(asked)
+        claims = list(range(len(asked)))
+        self.held += claims
+        return list(zip(claims, [None] * len(asked), strict=True))
+
+    def release(self, claims: Sequence[int]) -> None:
+        for claim in claims:
+            self.held.remove(claim)
 
     def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
-        self.looks += 1
-        if self.error is not None and self.looks > 1:
-            raise self.error
         return [None] * len(asked)
 
     def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
-        pass
+        assert len(self.held) == len(answered)
 
 
-def test_who_is_not_alone_begins_each_call_elsewhere_in_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else all would be at the same part of the work, all the time; the first call can't know yet."""
-    monkeypatch.setattr(hosts, "new_place", lambda: 0.0)
-    model = Interrupted()
-    assert chain_of(model).run(texts=TEXTS, store=Elsewhere()) == EXPECTED
-    assert model.prompts() == [TEXTS[:-5:-1], TEXTS[3::-1], TEXTS[7:3:-1]]
+def test_what_others_are_at_is_waited_for_and_taken_from_them() -> None:
+    store, model = Elsewhere(5, TextReply(text="theirs", finish_reason="eos")), Interrupted(max_batch=128)
+    assert chain_of(model).run(texts=TEXTS, store=store) == ["theirs"] * len(TEXTS)
+    assert model.batches == []
+    # At once after the first call, which had nothing to ask, and then after longer and longer waits.
+    assert store.waits[:2] == [0.0, 0.0]
+    assert store.waits[2:] == pytest.approx([0.002 * 1.5**number for number in range(1, len(store.waits) - 1)])
+
+
+def test_what_others_leave_undone_is_asked() -> None:
+    store, model = Elsewhere(5), Interrupted()
+    assert chain_of(model).run(texts=TEXTS, store=store) == EXPECTED
+    assert sorted(itertools.chain(*model.prompts())) == TEXTS
+    assert store.held == []
+
+
+def test_a_call_that_fails_lets_go_of_what_it_was_at() -> None:
+    class Broken(FakeModel):
+        def generate(self, requests: Any) -> Any:  # type: ignore[override]
+            raise ValueError("broken")
+
+    store = Elsewhere()
+    with pytest.raises(fc.NodeError, match="broken"):
+        chain_of(Broken()).run(texts=TEXTS, store=store)
+    assert store.held == []
 
 
 def test_where_the_journal_can_not_be_asked_the_model_is_not_either() -> None:
@@ -112,3 +156,10 @@ def test_where_the_journal_can_not_be_asked_the_model_is_not_either() -> None:
     with pytest.raises(fc.StoreError, match="could not be read"):
         chain_of(model).run(texts=TEXTS, store=store)
     assert model.batches == []
+
+
+def test_a_run_may_be_left_while_it_waits_for_others() -> None:
+    store = Elsewhere(10**9)
+    with pytest.raises(TimeoutError):
+        chain_of(Interrupted()).run(texts=TEXTS, store=store, timeout=0.05)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("flowchain")]

@@ -311,7 +311,7 @@ TABLE = """
     faults/test_corruption::test_two_hundred_faults
 113 two processes, one run
     faults/test_processes::test_ten_processes_call_each_item_once
-    store/test_claims::test_one_holds_and_the_other_finds_it_done
+    store/test_claims::test_what_one_is_at_no_other_gets_until_it_is_given_back
 114 a clock that lies
     faults/test_clock::test_a_clock_that_lies_changes_nothing
     faults/test_clock::test_no_lease_is_stolen_or_kept_for_ever

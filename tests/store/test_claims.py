@@ -1,105 +1,282 @@
-"""Claims: one worker a piece of work, taken over from the dead and from nobody else, whatever the clocks do."""
+"""Claims: what one process is at, no other begins; the dead hold nothing, and the stopped not for ever."""
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowchain.store import claims
+from flowchain.store.claims import LEASE_S, Claims
 from flowchain.store.store import Store
+from tests.faults.workload import forked, status_of
 from tests.store.requests import asked, reply
 
-LEASE_S = 2.0
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes of its own")
 
 
-class Worker:
-    """A handle with a clock of its own."""
+class Other:
+    """Another process, which does as it is told."""
 
     def __init__(self, path: Path) -> None:
-        self.now = 0.0
-        self.store = Store(path, monotonic=lambda: self.now)
+        self._pipe, far = Pipe()
+        near = self._pipe
 
-    def claim(self, number: int) -> str:
-        (answer,) = self.store.claim([asked(number)], lease_s=LEASE_S)
-        return answer
+        def live() -> None:
+            near.close()
+            mine = Claims(path)
+            while True:
+                name, *arguments = far.recv()
+                far.send(getattr(mine, name)(*arguments))
 
-    def answers(self, number: int, *steps: float) -> list[str]:
-        """What claiming gives after each step of the clock."""
-        given = []
-        for step in steps:
-            self.now += step
-            given.append(self.claim(number))
-        return given
+        self.pid = forked(live)
+        far.close()
 
+    def _told(self, *command: Any) -> Any:
+        self._pipe.send(command)
+        return self._pipe.recv()
 
-def test_one_holds_and_the_other_finds_it_done(path: Path) -> None:
-    one, other = Worker(path), Worker(path)
-    assert [one.claim(1), other.claim(1), one.claim(1)] == ["granted", "held", "granted"]
-    one.store.record([(asked(1), reply(1))])
-    assert [other.claim(1), one.claim(1)] == ["done", "done"]
-    assert one.store._journal.read("SELECT * FROM claim") == []
+    def take(self, marks: Sequence[int], waited_s: float = 0.0) -> list[bool]:
+        found: list[bool] = self._told("take", marks, waited_s)
+        return found
 
+    def give(self, marks: Sequence[int]) -> None:
+        self._told("give", marks)
 
-def test_the_dead_are_replaced_after_a_lease_and_the_living_never(path: Path) -> None:
-    living, dead, other = Worker(path), Worker(path), Worker(path)
-    assert [living.claim(1), dead.claim(2)] == ["granted", "granted"]
-    for _ in range(5):
-        assert other.claim(1) == "held"
-        living.store.beat()
-        other.now += 1.9
-    assert other.answers(2, 0, 1, 0.9) == ["held"] * 3
-    assert other.answers(2, 0.2) == ["granted"]
-    assert dead.claim(2) == "held"
+    def leave(self) -> None:
+        self._told("end")
 
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
 
-def test_clocks_that_differ_or_jump_steal_nothing(path: Path) -> None:
-    """One clock stands at a million, the other runs backwards and then far forward while the holder beats."""
-    holder, other = Worker(path), Worker(path)
-    holder.now = 1e6
-    assert holder.claim(1) == "granted"
-    assert other.answers(1, 0, -3_600, 86_400) == ["held"] * 3
-    holder.store.beat()
-    assert other.answers(1, 0, 1, -3_600, 86_400) == ["held"] * 3 + ["granted"]
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        assert status_of(self.pid) == -signal.SIGKILL
+        self._pipe.close()
 
 
-def test_whoever_wakes_up_gives_the_others_time_to_say_that_they_live(path: Path) -> None:
-    """All processes of a machine, or of a job, are stopped together; the first to go on finds a day gone by."""
-    holder, other = Worker(path), Worker(path)
-    assert [holder.claim(1), other.claim(1)] == ["granted", "held"]
-    assert other.answers(1, 86_400, 0.9) == ["held"] * 2
-    holder.store.beat()
-    assert other.answers(1, 0.2, 86_400, 0.9) == ["held"] * 3
-    assert other.answers(1, 0.2) == ["granted"]
+@contextmanager
+def others(path: Path, count: int) -> Iterator[list[Other]]:
+    found = [Other(path) for _ in range(count)]
+    try:
+        yield found
+    finally:
+        for other in found:
+            other.kill()
 
 
-@given(st.lists(st.one_of(st.floats(-1e9, 1e9), st.sampled_from([0.0, 1e-3, LEASE_S / 2, LEASE_S])), max_size=30))
-def test_no_clock_steals_from_who_beats_between_two_looks(steps: list[float]) -> None:
+@forks
+def test_what_one_is_at_no_other_gets_until_it_is_given_back(path: Path) -> None:
+    with others(path, 2) as (one, other):
+        assert one.take([1, 2]) == [True, True]
+        assert other.take([2, 3]) == [False, True]
+        assert one.take([1, 3, 4]) == [False, False, True]
+        one.give([2])
+        assert other.take([1, 2]) == [False, True]
+        one.leave()
+        assert other.take([1, 4]) == [True, True]
+
+
+@forks
+def test_the_dead_hold_nothing(path: Path) -> None:
+    with others(path, 1) as (living,):
+        dead = Other(path)
+        assert dead.take([1, 2]) == [True, True]
+        assert living.take([1]) == [False]
+        dead.kill()
+        assert living.take([1, 2]) == [True, True]
+
+
+@forks
+def test_who_was_stopped_is_passed_over_once_it_was_waited_for(path: Path) -> None:
+    """One at a time: who comes later sees what the first to pass over is at."""
+    with others(path, 3) as (stopped, one, two):
+        assert stopped.take([1]) == [True]
+        stopped.stop()
+        assert one.take([1]) == [False]
+        for _ in range(9):
+            assert one.take([1], LEASE_S / 10) == [False]
+        assert two.take([1], 10 * LEASE_S) == [False]  # it had not seen the other's slot before
+        assert one.take([1], LEASE_S / 10) == [True]
+        assert two.take([1], LEASE_S) == [False]
+        one.give([1])
+        assert two.take([1]) == [True]
+        stopped.go_on()
+        stopped.take([9])  # it lives: what it is at counts again
+        two.give([1])
+        assert two.take([1]) == [False]
+
+
+def test_a_call_that_hangs_in_this_process_is_passed_over_once_it_was_waited_for(path: Path) -> None:
+    hanging, other = Claims(path), Claims(path)
+    assert hanging.take([1], 0.0) == [True]
+    assert [other.take([1], wait_s) for wait_s in (LEASE_S, LEASE_S / 2, LEASE_S / 2)] == [[False], [False], [True]]
+    hanging.end()
+    other.end()
+
+
+@forks
+@given(st.lists(st.floats(0, LEASE_S * 100), max_size=8))
+@settings(max_examples=20, deadline=None)
+def test_who_works_is_never_passed_over_however_long_is_waited(waits: list[float]) -> None:
+    """Whatever else it is at changes: that shows that it lives."""
+    with tempfile.TemporaryDirectory() as folder, others(Path(folder) / "replies.flow", 2) as (working, other):
+        assert working.take([1]) == [True]
+        for number, wait_s in enumerate(waits):
+            working.take([10 + number])
+            working.give([10 + number])
+            assert other.take([1], wait_s) == [False]
+
+
+@forks
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.one_of(
+                st.tuples(st.sampled_from(["take", "give"]), st.lists(st.integers(0, 6), max_size=4)),
+                st.sampled_from([("die", []), ("leave", [])]),
+            ),
+        ),
+        max_size=30,
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_any_sequence_gives_what_a_set_for_each_process_would(steps: list[tuple[int, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        holder, other = Worker(Path(folder) / "replies.flow"), Worker(Path(folder) / "replies.flow")
-        assert holder.claim(1) == "granted"
-        for step in steps:
-            holder.store.beat()
-            assert other.answers(1, step, step) == ["held"] * 2
-        # And none keeps it for ever: two looks in which the lease has passed, whatever came before.
-        assert other.answers(1, 0, LEASE_S, LEASE_S)[-1] == "granted"
+        path = Path(folder) / "replies.flow"
+        living, held = [Other(path) for _ in range(3)], [set[int]() for _ in range(3)]
+        try:
+            for index, (what, marks) in steps:
+                if what == "take":
+                    expected = []
+                    for mark in marks:
+                        expected.append(not any(mark in some for some in held))
+                        if expected[-1]:
+                            held[index].add(mark)
+                    assert living[index].take(marks) == expected
+                elif what == "give":
+                    living[index].give(marks)
+                    held[index] -= set(marks)
+                elif what == "leave":
+                    living[index].leave()
+                    held[index] = set()
+                else:
+                    living[index].kill()
+                    living[index], held[index] = Other(path), set()
+        finally:
+            for other in living:
+                other.kill()
 
 
-def test_a_late_reply_of_one_thought_dead_changes_nothing(path: Path) -> None:
-    stopped, other = Worker(path), Worker(path)
-    stopped.claim(1)
-    other.claim(1)
-    assert other.answers(1, LEASE_S, LEASE_S) == ["held", "granted"]
-    other.store.record([(asked(1), reply(1))])
-    stopped.store.record([(asked(1), reply(2))])
-    assert stopped.store.recall([asked(1)]) == [reply(1)]
+@given(st.binary(max_size=20_000))
+@settings(max_examples=50)
+def test_whatever_stands_in_the_file_nobody_living_wrote_it(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "replies.flow"
+        Path(f"{path}-claims").write_bytes(content)
+        mine = Claims(path)
+        assert mine.take(range(50), 0.0) == [True] * 50
+        assert mine.take([7, 50], 0.0) == [False, True]
+        mine.end()
 
 
-def test_what_is_released_is_free(path: Path) -> None:
-    one, other = Worker(path), Worker(path)
-    one.claim(1)
-    other.store.release([asked(1)])
-    assert other.claim(1) == "held"
-    one.store.release([asked(1)])
-    assert other.claim(1) == "granted"
+@forks
+def test_what_is_more_than_a_slot_holds_is_not_told_and_does_no_harm(path: Path) -> None:
+    many = range(claims._MOST_MARKS + 100)
+    mine = Claims(path)
+    assert mine.take(many, 0.0) == [True] * len(many)
+    with others(path, 1) as (other,):
+        assert sum(other.take(many)) == 100
+        mine.give(many)
+        assert sum(other.take(many)) == claims._MOST_MARKS
+    mine.end()
+
+
+def test_runs_of_one_process_share_a_slot_and_the_file_is_closed_with_the_last(path: Path) -> None:
+    one, other = Claims(path), Claims(path)
+    assert one.take([1], 0.0) == [True]
+    assert other.take([1, 2], 0.0) == [False, True]
+    assert len(claims._slots) == 1
+    one.give([1])
+    one.end()
+    assert other.take([1], 0.0) == [True]
+    del other  # one that was not closed
+    assert claims._slots == {}
+
+
+@forks
+def test_a_fork_is_not_at_what_its_parent_is_at_and_can_not_give_it_back(path: Path) -> None:
+    mine = Claims(path)
+    assert mine.take([1], 0.0) == [True]
+
+    def child() -> None:
+        mine.give([1])
+        assert mine.take([1, 2], 0.0) == [False, True]
+        mine.end()
+
+    assert status_of(forked(child)) == 0
+    with others(path, 1) as (other,):
+        assert other.take([1, 2]) == [False, True]
+    mine.end()
+
+
+def test_who_ends_is_at_nothing_and_may_begin_again(path: Path) -> None:
+    """What was left in the middle of a call must not keep the process's other runs from it."""
+    one, other = Claims(path), Claims(path)
+    assert one.take([1], 0.0) == other.take([2], 0.0) == [True]
+    one.end()
+    one.give([1])
+    assert other.take([1], 0.0) == [True]
+    assert one.take([1, 3], 0.0) == [False, True]
+    other.end()
+    assert one.take([1, 2, 3], 0.0) == [True, True, False]
+    del one
+    assert claims._slots == {}
+
+
+def test_where_the_file_can_not_be_used_everyone_goes_on(path: Path) -> None:
+    Path(f"{path}-claims").mkdir()
+    mine = Claims(path)
+    assert mine.take([1, 1], 0.0) == [True, True]
+    mine.give([1])
+    mine.end()
+
+
+@forks
+def test_who_was_stopped_in_the_gate_keeps_nobody_out_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(claims.time, "sleep", naps.append)
+    with others(path, 1) as (other,):
+        other.take([1])
+        mine = Claims(path)
+        monkeypatch.setattr(claims, "_GATE", claims._FIRST_OWNER)  # a byte that the other has locked
+        assert mine.take([1], 0.0) == [True]
+        assert sum(naps) == pytest.approx(0.5)
+        mine.end()
+
+
+def test_a_run_learns_of_each_request_whether_it_is_free_there_or_taken(store: Store) -> None:
+    one, other = store.open_run(), store.open_run()
+    store.record([(asked(2), reply(2))])
+    (claim, nothing), found = one.claim([asked(1), asked(2)])
+    assert claim is not None
+    assert (nothing, found) == (None, (None, reply(2)))
+    assert other.claim([asked(1), asked(2)]) == [(None, None), (None, reply(2))]
+    one.record([(asked(1), reply(1))])
+    assert other.claim([asked(1)]) == [(None, reply(1))]
+    one.release([claim])
+    assert other.claim([asked(3)])[0][0] is not None

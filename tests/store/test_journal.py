@@ -54,6 +54,29 @@ def test_after_space_is_freed_a_new_run_goes_on(path: Path) -> None:
         assert store.recall([asked(1)]) == [reply(1)]
 
 
+def test_a_run_opens_the_file_anew_only_if_it_is_another(path: Path) -> None:
+    """What SQLite went on writing into a file that was deleted or moved meanwhile would be lost."""
+    told: list[str] = []
+
+    def openings_of_a_run(store: Store) -> int:
+        told.clear()
+        run = store.open_run()
+        run.record([(asked(1), reply(1))])
+        run.close("done")
+        return sum("'opened'" in statement for statement in told)
+
+    with Store(path, trace=told.append) as store:
+        assert [openings_of_a_run(store) for _ in range(3)] == [0, 0, 0]
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        with pytest.raises(StoreError, match="unable to open"):
+            store.open_run()
+        Store(path).close()
+        assert openings_of_a_run(store) == 1
+    with Store(path) as store:
+        assert store.recall([asked(1)]) == [reply(1)]
+
+
 def test_another_process_in_the_way_is_waited_for_and_then_named(path: Path) -> None:
     with Store(path, busy_timeout_s=0.05) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -48,15 +48,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.mkdtemp()
         self.path = Path(self.folder) / "replies.flow"
         self.now = [1_000_000.0, 1_000_000.0]
-        self.monotonic = 0.0
         self.handles = [self.handle(0), self.handle(1)]
+        self.runs = [handle.open_run() for handle in self.handles]
         self.model: dict[int, Reply] = {}
         self.made: dict[int, float] = {}
         self.values: dict[int, str] = {}
-        self.claimed: dict[int, int] = {}
+        self.claimed: dict[int, tuple[int, int]] = {}
 
     def handle(self, index: int) -> Store:
-        return Store(self.path, clock=lambda: self.now[index], monotonic=lambda: self.monotonic)
+        return Store(self.path, clock=lambda: self.now[index])
 
     INDEX = st.integers(0, 1)
     NUMBERS = st.lists(st.integers(0, 12), max_size=5)
@@ -67,7 +67,6 @@ class StoreMachine(RuleBasedStateMachine):
         for number in numbers:
             self.model.setdefault(number, reply(number * 10 + salt))
             self.made.setdefault(number, self.now[index])
-            self.claimed.pop(number, None)
 
     @rule(index=INDEX, numbers=NUMBERS)
     def recall(self, index: int, numbers: list[int]) -> None:
@@ -91,28 +90,27 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(index=INDEX, number=st.integers(0, 12))
     def claim(self, index: int, number: int) -> None:
-        (claim,) = self.handles[index].claim([asked(number)], lease_s=10)
-        if number in self.model:
-            assert claim == "done"
-        elif self.claimed.get(number, index) == index:
-            assert claim == "granted"
-            self.claimed[number] = index
-        else:
-            assert claim == "held"
+        ((claim, answer),) = self.runs[index].claim([asked(number)])
+        assert answer == self.model.get(number)
+        assert (claim is not None) == (answer is None and number not in self.claimed)
+        if claim is not None:
+            self.claimed[number] = index, claim
 
-    @rule(index=INDEX, number=st.integers(0, 12))
-    def release(self, index: int, number: int) -> None:
-        self.handles[index].release([asked(number)])
-        if self.claimed.get(number) == index:
-            del self.claimed[number]
+    @rule(number=st.integers(0, 12))
+    def release(self, number: int) -> None:
+        if number in self.claimed:
+            index, claim = self.claimed.pop(number)
+            self.runs[index].release([claim])
 
     @rule(index=INDEX)
     def reopen(self, index: int) -> None:
-        # A claim of a handle that is gone stays until its lease is over: here it is released before.
-        self.handles[index].release([asked(number) for number, holder in self.claimed.items() if holder == index])
-        self.claimed = {number: holder for number, holder in self.claimed.items() if holder != index}
+        for number, (holder, _) in list(self.claimed.items()):
+            if holder == index:
+                self.release(number)
+        self.runs[index].leave()
         self.handles[index].close()
         self.handles[index] = self.handle(index)
+        self.runs[index] = self.handles[index].open_run()
 
     @rule(index=INDEX)
     def close(self, index: int) -> None:
@@ -153,7 +151,8 @@ class StoreMachine(RuleBasedStateMachine):
         if hasattr(self, "handles"):
             verified = self.handles[0].verify()
             assert verified.is_sound, verified.problems
-            for handle in self.handles:
+            for run, handle in zip(self.runs, self.handles, strict=True):
+                run.leave()
                 handle.close()
             shutil.rmtree(self.folder)
 

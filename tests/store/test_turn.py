@@ -13,7 +13,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.records import SummaryReply
-from flowchain.store import turn
+from flowchain.store import byte_lock
 from flowchain.store.turn import Turn
 from tests.faults.workload import forked, status_of
 
@@ -25,7 +25,8 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process of i
 
 def is_open(store: Path) -> bool:
     """Has this process the file open by which it would be at the store's runs?"""
-    file = turn._files.get(turn._key_of(Path(f"{store}-runs").stat()))
+    key = byte_lock.key_at(Path(f"{store}-runs"))
+    file = None if key is None else byte_lock._files.get(key)
     return file is not None and os.fstat(file.descriptor).st_size > 0
 
 
@@ -245,7 +246,7 @@ def test_a_run_that_the_collector_ends_meanwhile_takes_no_file_away(
 ) -> None:
     path = tmp_path / "replies.flow"
     ending = [Turn(path, 1, "a")]
-    opened = turn._opened
+    opened = byte_lock._opened
 
     def collecting(runs: Path) -> Any:
         found = opened(runs)
@@ -253,7 +254,7 @@ def test_a_run_that_the_collector_ends_meanwhile_takes_no_file_away(
             ending.pop().end()
         return found
 
-    monkeypatch.setattr(turn, "_opened", collecting)
+    monkeypatch.setattr(byte_lock, "_opened", collecting)
     held = Turn(path, 2, "b")
     assert is_open(path)
     held.end()
