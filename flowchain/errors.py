@@ -299,7 +299,8 @@ class TextWarning(UserWarning):
 class NodeError(FlowchainError):
     """A node failed while running; ``node`` names it, ``item`` the row or map item, ``__cause__`` keeps the reason.
 
-    Of a function, ``inputs`` has what it was given, by name, as it was when it failed: shortened, secrets replaced.
+    ``inputs`` has what the node was given, by name, as it was when it failed, shortened and with secrets replaced: all
+    arguments of a function, of any other node the fields that come from others.
 
     >>> import flowchain as fc
     >>> @fc.node

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flowchain.nodes.frozen import holds_frozen, thaw
@@ -94,9 +95,16 @@ def function_call(
     return fields_call(function, plain, slots)
 
 
-def arguments_of(node: FunctionNode[Any], values: Sequence[Any]) -> dict[str, Any]:
-    """Give a function's arguments by name, as its call had them, from the values of the slots that its step reads."""
+def inputs_of(node: Node[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """Give what a node was given, by name, from the values of the slots that its step reads.
+
+    All arguments of a function, as its call had them; of any other node the fields that came from others, since its
+    literals stand in the chain.
+    """
     found = iter(values)
+    if not isinstance(node, FunctionNode):
+        fields = dict.fromkeys(re.split(r"[.\[]", edge.field)[0] for edge in node.edges)
+        return {name: _filled(getattr(node, name), found) for name in fields if name not in node.lazy_fields}
     ordered = [name for name in node.function.signature.types if name in node.arguments]
     # A cached function's step reads its operands in the order in which they were written, any other's in this.
     read = node.arguments if node.function.cache else ordered
@@ -104,12 +112,20 @@ def arguments_of(node: FunctionNode[Any], values: Sequence[Any]) -> dict[str, An
     return {name: given[name] for name in ordered}
 
 
-def _filled(argument: Any, found: Iterator[Any]) -> Any:
-    if isinstance(argument, Ref):
-        return next(found)
-    if isinstance(argument, (list, tuple)) and any(isinstance(item, Ref) for item in argument):
-        return [next(found) if isinstance(item, Ref) else item for item in argument]
-    return thaw(argument)
+def _items(field: Any) -> Iterable[Any]:
+    """Give all in a field that may be a reference."""
+    if isinstance(field, dict):
+        return field.values()
+    return field if isinstance(field, (list, tuple)) else (field,)
+
+
+def _filled(field: Any, found: Iterator[Any]) -> Any:
+    if not any(isinstance(item, Ref) for item in _items(field)):
+        return thaw(field)
+    filled = [next(found) if isinstance(item, Ref) else item for item in _items(field)]
+    if isinstance(field, dict):
+        return dict(zip(field, filled, strict=True))
+    return filled if isinstance(field, (list, tuple)) else filled[0]
 
 
 def _listed(generator: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:

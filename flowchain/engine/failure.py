@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from flowchain.engine.binding import arguments_of
+from flowchain.engine.binding import inputs_of
 from flowchain.engine.plan import Step
 from flowchain.errors import FlowchainError, NodeError, escape, redacted, shown
-from flowchain.nodes.function import FunctionNode
 from flowchain.nodes.types import describe
 
 # What user code may raise at a node: sys.exit() or a stray GeneratorExit in a function must not end a run in silence.
-# KeyboardInterrupt and a task's cancellation are the caller's own and pass through.
-CAUGHT = (Exception, SystemExit, GeneratorExit)
+# A CancelledError from a plain function (of a future it looked at) is no cancellation: those come where something is
+# awaited, and are told apart there. KeyboardInterrupt and a BaseException of one's own mean the run, and pass through.
+CAUGHT = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 _LONGEST_MESSAGE = 4_000
-_MOST_NAMED = 8  # arguments of a function that its message lists; all are in the error's ``inputs``
+_MOST_NAMED = 8  # inputs that a message lists; all are in the error's ``inputs``
 
 
 def node_error(step: Step, error: BaseException, values: Sequence[Any], *, note: str = "") -> NodeError:
@@ -27,7 +28,7 @@ def node_error(step: Step, error: BaseException, values: Sequence[Any], *, note:
     Args:
         step: what failed.
         error: what it failed with. A NodeError is given back as it is: it has been told.
-        values: of the slots that the step reads; a function's are told, shortened.
+        values: of the slots that the step reads; they are told, shortened.
         note: what the engine knows beside it. It is not added to the error itself, which may stand for many requests.
     """
     if isinstance(error, NodeError):
@@ -55,7 +56,7 @@ def told(step: Step, value: Any, error: BaseException, values: Sequence[Any]) ->
         step: what failed.
         value: what it gave, if it gave any.
         error: its own, or its validator's.
-        values: of the slots that the step reads; a function's are told, shortened.
+        values: of the slots that the step reads; they are told, shortened.
     """
     traceback = error.__traceback__
     # A validator is called from the loop itself; a ValidationError that comes out of user code has frames of its own.
@@ -67,10 +68,9 @@ def told(step: Step, value: Any, error: BaseException, values: Sequence[Any]) ->
 
 
 def _with_inputs(failure: NodeError, step: Step, values: Sequence[Any]) -> NodeError:
-    """Add what a function was called with: the values are still where the step read them."""
-    node = step.node
-    if isinstance(node, FunctionNode) and node.arguments:
-        inputs = {name: shown(value) for name, value in arguments_of(node, values).items()}
+    """Add what a node was given: the values are still where the step read them."""
+    inputs = {name: shown(value) for name, value in inputs_of(step.node, values).items()}
+    if inputs:
         named = [f"{name}={text}" for name, text in list(inputs.items())[:_MOST_NAMED]]
         more = f", … {len(inputs) - _MOST_NAMED} more" if len(inputs) > _MOST_NAMED else ""
         failure.inputs = inputs

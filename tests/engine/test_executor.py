@@ -90,7 +90,14 @@ def test_one_chain_runs_from_eight_threads_and_as_many_loops(kind: str) -> None:
     assert found == {number: [EXPECTED[kind].replace("a", str(number))] * 20 for number in range(8)}
 
 
-ENDINGS = [SystemExit(3), StopIteration("x"), GeneratorExit(), StopAsyncIteration(), RecursionError("deep")]
+ENDINGS = [
+    SystemExit(3),
+    StopIteration("x"),
+    GeneratorExit(),
+    StopAsyncIteration(),
+    RecursionError("deep"),
+    asyncio.CancelledError(),
+]
 
 
 def places(ending: BaseException) -> dict[str, Any]:
@@ -133,6 +140,11 @@ def test_whatever_a_function_ends_with_is_its_nodes_failure(ending: BaseExceptio
         assert caught.value.node is not None
     found = chain.batch([given] * 3, on_error="keep")
     assert [type(value) for value in found] == [fc.Failure] * 3
+
+    async def on_a_loop() -> list[Any]:
+        return await chain.abatch([given] * 3, on_error="keep")
+
+    assert [type(value) for value in asyncio.run(on_a_loop())] == [fc.Failure] * 3
     reserve = fc.Chain(fc.Fallback(places(ending)[place], fc.Join(texts=["reserve"])))  # type: ignore[call-overload]
     assert reserve.run(**given) == "reserve"
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowchain as fc
+from flowchain.engine.binding import inputs_of
 from flowchain.testing import FakeModel
 
 TEXT = fc.Input("text", str)
@@ -282,6 +283,75 @@ def test_all_executors_tell_alike_what_a_function_was_given(kind: str, place: st
             work()
         assert (way, caught.value.inputs) == (way, inputs)
         assert str(caught.value).split(" [item")[0].endswith(f"(given number={number}, texts=['a', 'b', 'b'])")
+
+
+def refusing(request: Any) -> Exception | None:
+    return ValueError("no") if "poison" in repr(request) else None
+
+
+ONE, TWO, MODEL = fc.Input("one", str), fc.Input("two", str), FakeModel(fails=refusing)
+TASKS: dict[str, tuple[Any, dict[str, str]]] = {
+    "a text": (fc.Summarize(text=ONE, model=MODEL, max_tokens=9), {"text": "'poison'"}),
+    "two fields": (fc.Summarize(focus=TWO, model=MODEL, text=ONE), {"text": "'poison'", "focus": "'b'"}),
+    "made of others": (
+        fc.Generate(prompt=fc.PromptTemplate("{x} {y}", values={"x": ONE, "y": "lit"}), model=MODEL),
+        {"prompt": "'poison lit'"},
+    ),
+    "a list with literals": (
+        fc.Answer(context=["lit", ONE, TWO], question=TWO, model=MODEL),
+        {"question": "'b'", "context": "['lit', 'poison', 'b']"},
+    ),
+    "one field of two": (fc.Classify(text=ONE, labels=["x", "y"], model=MODEL), {"text": "'poison'"}),
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_all_executors_tell_what_a_task_was_given_by_other_nodes(kind: str, tmp_path: Path) -> None:
+    node, inputs = TASKS[kind]
+    chain = fc.Chain(node)
+    given = {name: {"one": "poison", "two": "b"}[name] for name in chain.inputs}
+    told = ", ".join(f"{name}={text}" for name, text in inputs.items())
+    for way, work in ways(chain, tmp_path, **given).items():
+        if way == "previewed":
+            continue  # no model is asked
+        with pytest.raises(fc.NodeError) as caught:
+            work()
+        assert (way, caught.value.inputs) == (way, inputs)
+        assert str(caught.value).split(" [item")[0].endswith(f"failed: ValueError: no (given {told})")
+
+
+def test_a_task_of_literals_was_given_nothing_by_others() -> None:
+    with pytest.raises(fc.NodeError, match=r"failed: ValueError: no$") as caught:
+        fc.Chain(fc.Summarize(text="poison", model=MODEL)).run()
+    assert caught.value.inputs == {}
+
+
+def test_a_refused_request_is_told_with_what_was_given_before_it_is_sent() -> None:
+    model = FakeModel(window=30)
+    chain = fc.Chain(fc.Generate(prompt=ONE, max_tokens=20, model=model))
+    long = "word " * 50
+    for work in (lambda: chain.run(one=long), lambda: chain.prompts(one=long)):
+        with pytest.raises(fc.NodeError, match=r"\(given prompt='word word") as caught:
+            work()
+        assert caught.value.inputs.keys() == {"prompt"}
+    assert model.batches == []
+
+
+FIELDS: list[tuple[Any, list[Any], dict[str, Any]]] = [
+    (fc.PromptTemplate("{x} {y}", values={"x": ONE, "y": "lit"}), ["a"], {"values": {"x": "a", "y": "lit"}}),
+    (fc.Join(texts=["lit", ONE, TWO], separator=""), ["a", "b"], {"texts": ["lit", "a", "b"]}),
+    (fc.Each(fc.Input("texts", list[str]), lambda text: fc.Join(texts=[text, ONE])), [["a"], "b"], {"items": ["a"]}),
+    (fc.Choose(ONE, {"x": TWO}, default="lit"), ["a"], {"on": "a"}),
+    (fc.Fallback(ONE, TWO), [], {}),
+    (fc.Repeat(ONE, lambda state: fc.Join(texts=[state, TWO]), max_steps=2), ["a", "b"], {"start": "a"}),
+]
+
+
+@pytest.mark.parametrize(("node", "values", "inputs"), FIELDS)
+def test_what_nodes_around_tasks_were_given_is_known_as_well(
+    node: Any, values: list[Any], inputs: dict[str, Any]
+) -> None:
+    assert inputs_of(node, values) == inputs
 
 
 def test_a_models_error_brings_its_way_out_along() -> None:
