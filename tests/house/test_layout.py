@@ -20,6 +20,7 @@ TOP_LEVEL = {
     "tests",
 }
 MOST_LINES = 420
+MOST_WITHOUT_A_MAP = 14
 # Nobody looks there before writing it again.
 NAMES_OF_NOTHING = {"base", "common", "helper", "helpers", "misc", "shared", "tools", "util", "utils"}
 
@@ -50,6 +51,19 @@ def test_files_are_small() -> None:
         if path.suffix in {".py", ".toml", ".js"}
     }
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_a_large_room_has_a_map_of_all_its_files() -> None:
+    """In its ``__init__``, by what they are for: an alphabet of forty names says nothing to a newcomer."""
+    rooms: dict[Path, set[str]] = {}
+    for path in tracked():
+        if path.parts[0] == "flowchain" and path.suffix == ".py" and path.stem != "__init__":
+            rooms.setdefault(path.parent, set()).add(path.stem)
+    large = {room: names for room, names in rooms.items() if len(names) > MOST_WITHOUT_A_MAP}
+    assert large
+    for room, names in large.items():
+        told = re.findall(r"``(\w+)``", (ROOT / room / "__init__.py").read_text("utf-8"))
+        assert sorted(told) == sorted(names), room
 
 
 def test_every_room_of_tests_is_a_room_of_the_package() -> None:
