@@ -250,6 +250,23 @@ class KeepsValues(Protocol):
         ...
 
 
+@runtime_checkable
+class SharesValues(KeepsValues, Protocol):
+    """A store whose cached functions others call as well: other processes, or other runs of this one."""
+
+    def claim_values(self, calls: Sequence[Any]) -> list[tuple[Any, str | None]]:
+        """Look at calls that are about to be made, and be at them until `release`, as far as nobody else is.
+
+        For each: what `release` takes; or the value, as JSON, where there is one by now; or neither, where another is
+        at it.
+        """
+        ...
+
+    def release(self, claims: Sequence[Any]) -> None:
+        """Be at calls no more: their values are recorded."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unanswered:
     """How a request ended that no model could answer."""

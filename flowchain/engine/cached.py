@@ -5,6 +5,10 @@
 Calls that wait together are looked up together. What was computed is committed once 10 ms of work hang on it, so that
 a commit costs quick functions little, and a kill costs no more than that and the call under way.
 
+Where calls take their time, others may be at the same work: 10 ms after the last look the next call is claimed before
+it is made. What others have recorded meanwhile is not made again, and what they are at comes last. It is then made,
+though, rather than waited for: nobody knows how long a function takes.
+
 A node gets the value as it was read back from JSON, the first time, too: a resumed run must not differ in anything, be
 it that a text no longer knows which document it came from. A value that JSON would change is refused.
 """
@@ -12,6 +16,7 @@ it that a text no longer knows which document it came from. A value that JSON wo
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +28,13 @@ from flowchain.engine.failure import told
 from flowchain.engine.plan import Step
 from flowchain.errors import NodeError, StoreError, shown
 from flowchain.nodes.types import describe
-from flowchain.protocols import Called, KeepsValues, Store
+from flowchain.protocols import Called, KeepsValues, SharesValues, Store
 
 if TYPE_CHECKING:
     from flowchain.engine.core import Core
     from flowchain.engine.frames import Task
 
-_UNSAVED_S = 0.01
+_UNSAVED_S = _UNSEEN_S = 0.01
 
 
 def work(step: Step, values: tuple[Any, ...]) -> Work:
@@ -60,9 +65,14 @@ class Values:
 
     def __init__(self, store: Store | None, now: Callable[[], float]) -> None:
         self._store: KeepsValues | None = store if store is not None and isinstance(store, KeepsValues) else None
+        self._shared: SharesValues | None = store if store is not None and isinstance(store, SharesValues) else None
         self._now = now
         self._unsaved: list[tuple[Task, Save]] = []
-        self._saved_at = now()
+        self._unknown: deque[tuple[Task, Any]] = deque()
+        self._claims: dict[int, tuple[Any, Any]] = {}  # a call's key and its claim, by the key's id
+        self._is_met = False  # Was somebody else seen at such work?
+        self._put_off = 0
+        self._saved_at = self._looked_at = now()
 
     def advance(self, core: Core) -> None:
         """Let the core go on until it waits for others than the journal.
@@ -77,6 +87,8 @@ class Values:
                 core.saves.clear()
                 if self._now() - self._saved_at >= _UNSAVED_S:
                     self._save(core)
+            elif self._unknown:
+                self._begin_next(core)
             elif self._unsaved:
                 self._save(core)
             elif core.recalls:
@@ -99,16 +111,47 @@ class Values:
                 core.deliver_value(task, None, error)
         texts = store.recall_values([key for _, key in known])
         for (task, key), text in zip(known, texts, strict=True):
-            core.deliver_value(task, (text, key), None)
-        self._saved_at = self._now()
+            if text is None:
+                self._unknown.append((task, key))
+            else:
+                core.deliver_value(task, (text, key), None)
+        self._saved_at = self._looked_at = self._now()
+
+    def _begin_next(self, core: Core) -> None:
+        """Let the next call be made, or put it off; give it its value where somebody else has got it meanwhile."""
+        task, key = self._unknown.popleft()
+        if task.is_over or self._shared is None or not self._is_look_due():
+            core.deliver_value(task, (None, key), None)
+            return
+        ((claim, text),) = self._shared.claim_values([key])
+        self._looked_at = self._now()
+        is_theirs = claim is None and text is None
+        self._is_met = claim is None
+        if is_theirs and self._put_off < len(self._unknown):
+            self._put_off += 1
+            self._unknown.append((task, key))
+            return
+        self._put_off = 0
+        if claim is not None:
+            self._claims[id(key)] = key, claim
+        core.deliver_value(task, (text, key), None)
+
+    def _is_look_due(self) -> bool:
+        return self._is_met or self._now() - self._looked_at >= _UNSEEN_S
 
     def _save(self, core: Core) -> None:
         assert self._store is not None
         self._store.record_values([(effect.key, effect.text) for _, effect in self._unsaved])
+        self._release([effect.key for _, effect in self._unsaved])
         self._saved_at = self._now()
         for task, _ in self._unsaved:
             core.deliver_value(task, None, None)
         self._unsaved = []
+
+    def _release(self, keys: list[Any]) -> None:
+        claims = [self._claims.pop(id(key))[1] for key in keys if id(key) in self._claims]
+        if claims and self._shared is not None:
+            self._shared.release(claims)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -30,6 +30,8 @@ from flowchain.store.turn import Turn
 
 if TYPE_CHECKING:
     from flowchain.store.store import Store
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _MESSAGE_CHARACTERS = 4 * 1024
@@ -83,17 +85,27 @@ class OpenRun:
         Gives for each request what to release, or the reply, which may have come meanwhile, or neither where another
         is at it. ``waited_s``: how long was waited for what others are at, since the last call.
         """
+        addresses = [self._store._ledger.address(one) for one in asked]
+        return self._claim(addresses, lambda: self.recall(asked), waited_s)
+
+    def claim_values(self, calls: Sequence[Address]) -> list[tuple[int | None, str | None]]:
+        """Do as `claim` does, for calls of cached functions that are about to be made."""
+        return self._claim(calls, lambda: self.recall_values(calls), 0.0)
+
+    def _claim(
+        self, addresses: Sequence[Address], recall: Callable[[], Sequence[T | None]], waited_s: float
+    ) -> list[tuple[int | None, T | None]]:
         if self._store.is_read_only:
-            return [(0, reply) for reply in self.recall(asked)]
-        marks = [mark_of(self._store._ledger.address(one).key) for one in asked]
+            return [(0, value) for value in recall()]
+        marks = [mark_of(address.key) for address in addresses]
         taken = self._claims.take(marks, waited_s)
-        replies = self.recall(asked)  # and no earlier: what others were at is in the store before they let go of it
-        found = list(zip(marks, taken, replies, strict=True))
-        self.release([mark for mark, is_taken, reply in found if is_taken and reply is not None])
-        return [(mark if is_taken and reply is None else None, reply) for mark, is_taken, reply in found]
+        values = recall()  # and no earlier: what others were at is in the store before they let go of it
+        found = list(zip(marks, taken, values, strict=True))
+        self.release([mark for mark, is_taken, value in found if is_taken and value is not None])
+        return [(mark if is_taken and value is None else None, value) for mark, is_taken, value in found]
 
     def release(self, claims: Sequence[int]) -> None:
-        """Be at requests no more; their replies are recorded, as far as there are any."""
+        """Be at requests or calls no more; what they brought is recorded, as far as there is anything."""
         if claims:
             self._claims.give(claims)
 

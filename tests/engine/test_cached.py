@@ -17,7 +17,7 @@ from pydantic import BaseModel
 import flowchain as fc
 from flowchain.protocols import Asked, Called
 from flowchain.records import Reply
-from flowchain.testing import FakeModel
+from flowchain.testing import FakeModel, SimulatedWorld
 
 calls: Counter[str] = Counter()
 
@@ -247,6 +247,87 @@ class _Book:
 def test_a_store_that_keeps_no_values_lets_functions_run() -> None:
     chain = fc.Chain(CHAINS["in a map"])
     assert chain.batch(ROWS, store=_Book()) == chain.batch(ROWS)
+
+
+class _Shelf(_Book):
+    """A store that others use: what they are at, and what they have recorded, is a test's to say."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.theirs: set[str] = set()
+        self.mine: set[str] = set()
+        self.looks: list[str] = []
+
+    def identify(self, called: Called) -> str:
+        return str(called.arguments["text"])
+
+    def recall_values(self, calls: Sequence[str]) -> list[str | None]:
+        return [self.values.get(call) for call in calls]
+
+    def record_values(self, called: Sequence[tuple[str, str]]) -> None:
+        self.values.update(called)
+
+    def claim_values(self, calls: Sequence[str]) -> list[tuple[str | None, str | None]]:
+        self.looks += calls
+        found: list[tuple[str | None, str | None]] = []
+        for call in calls:
+            value = self.values.get(call)
+            is_free = value is None and call not in self.theirs | self.mine
+            self.mine |= {call} if is_free else set()
+            found.append((call if is_free else None, value))
+        return found
+
+    def release(self, claims: Sequence[str]) -> None:
+        assert all(claim in self.values for claim in claims)
+        self.mine.difference_update(claims)
+
+
+def slow_batch(seconds: float, meanwhile: Callable[[_Shelf, str], object]) -> tuple[_Shelf, list[str]]:
+    """Run eight calls that take so long; ``meanwhile`` is what others do during each."""
+    shelf, made = _Shelf(), []
+    world = SimulatedWorld()
+
+    @fc.node(cache=True)
+    def slow(text: str) -> str:
+        world._now += seconds
+        made.append(text)
+        meanwhile(shelf, text)
+        return text.upper()
+
+    chain = fc.Chain(slow(text=TEXT))
+    found = list(world.batch(chain, [{"text": letter} for letter in "abcdefgh"], fc.Settings(store=shelf)))
+    assert found == list("ABCDEFGH")
+    assert shelf.mine == set()
+    assert shelf.values == {letter: f'"{letter.upper()}"' for letter in "abcdefgh"}
+    return shelf, made
+
+
+def test_what_others_have_recorded_meanwhile_is_not_called() -> None:
+    def others(shelf: _Shelf, text: str) -> None:
+        if text == "b":
+            shelf.values |= {"d": '"D"', "e": '"E"', "g": '"G"'}
+
+    shelf, made = slow_batch(0.02, others)
+    assert made == list("abcfh")
+    assert shelf.looks == list("bcdefgh")
+
+
+def test_what_others_are_at_comes_last_and_is_called_where_they_never_get_done() -> None:
+    def others(shelf: _Shelf, text: str) -> None:
+        if text == "a":
+            shelf.theirs |= {"b", "d", "e"}
+        if text == "f":
+            shelf.theirs.remove("b")
+            shelf.values["b"] = '"B"'
+
+    _, made = slow_batch(0.02, others)
+    assert made[:5] == list("acfgh")
+    assert sorted(made[5:]) == ["d", "e"]
+
+
+def test_quick_calls_are_looked_up_once() -> None:
+    shelf, made = slow_batch(0.001, lambda shelf, text: None)
+    assert (shelf.looks, made) == ([], list("abcdefgh"))
 
 
 class _Failing(_Book):

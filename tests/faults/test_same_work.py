@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,36 @@ def test_what_failed_for_one_is_asked_by_the_other(tmp_path: Path) -> None:
         rows = chain.batch([{"text": TEXTS[0]}] * 3, store=store, on_error="keep")
     assert [isinstance(row, fc.Failure) for row in rows] == [True, False, False]
     assert [len(batch) for batch in model.batches] == [1, 1]
+
+
+made: Counter[str] = Counter()
+elsewhere: list[Callable[[], object]] = []
+
+
+@fc.node(cache=True)
+def slow(text: str) -> str:
+    """Takes longer than 10 ms; at the second letter, something else happens."""
+    made[text] += 1
+    if text == "b" and elsewhere:
+        elsewhere.pop()()
+    end = time.perf_counter() + 0.011
+    while time.perf_counter() < end:
+        pass
+    return text.upper()
+
+
+def test_the_calls_of_cached_functions_are_shared_as_well(tmp_path: Path) -> None:
+    chain, rows = fc.Chain(slow(text=fc.Input("text", str))), [{"text": letter} for letter in "abcdefgh"]
+
+    def batch() -> None:
+        with fc.Store(tmp_path / "replies.flow") as store:
+            assert chain.batch(rows, store=store) == list("ABCDEFGH")
+
+    elsewhere.append(batch)
+    made.clear()
+    batch()
+    # The second run begins with what the first is at, and looks only later.
+    assert made == Counter("abbcdefgh")
 
 
 class Elsewhere:
