@@ -8,6 +8,7 @@ A program holds no thread and knows no event loop (as h11 and h2 do for protocol
 test is its own driver.
 
 A task each      ``summarize``, ``answer``, ``generate``, ``label``, ``translate``; ``text`` asks no model
-Beneath them     ``ask`` (the two verbs), ``room``, ``overflow``, ``reading``, ``conversation``, ``typed``, ``once_more``
+Beneath them     ``ask`` (the two verbs), ``room``, ``overflow``, ``reading``, ``conversation``, ``typed``,
+                 ``once_more``
 Before a run     ``proof`` (will all fit?), ``table`` (which program for which node)
 """

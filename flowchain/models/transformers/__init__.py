@@ -2,8 +2,8 @@
 
 The handle     ``model``; ``spec`` (its settings), ``abilities`` (known before weights), ``prompts``, ``window``
 Files          ``checkpoint``, ``loading``, ``fingerprint``, ``trainable``, ``demands``
-Text ⇄ tokens  ``encoding``, ``frame``, ``conversation``, ``rendering``, ``vocabulary``, ``recent``, ``strides``, ``stops``,
-               ``languages``
+Text ⇄ tokens  ``encoding``, ``frame``, ``conversation``, ``rendering``, ``vocabulary``, ``recent``, ``strides``,
+               ``stops``, ``languages``
 Encoders       ``zero_shot``, ``sequence_labels``, ``entities``, ``span_reader``, ``embedding``: a task each;
                ``encoder`` (rows in, rows out), ``cutting``, ``forward``, ``heads``; ``packed``, ``packed_attention``,
                ``packed_bart``, ``beginnings`` (without padding)
