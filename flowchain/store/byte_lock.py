@@ -17,6 +17,7 @@ from typing import TypeAlias
 Key: TypeAlias = tuple[int, int]
 """What a file is known by: device and inode, since one file may be spelt in several ways."""
 
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # each is some systems' own
 _lock = RLock()  # whatever the collector ends meanwhile may come back here
 
 
@@ -88,7 +89,7 @@ def _opened(path: Path) -> Bytes:
     found = None if key is None else _files.get(key)
     if found is not None:
         return found
-    file = Bytes(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+    file = Bytes(os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600))
     _files[file.key] = file
     return file
 

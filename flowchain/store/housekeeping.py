@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flowchain.errors import StoreError, shown
 from flowchain.store import block, entries, places, reply, usage
 from flowchain.store.block import Block, numbered, places_in
 from flowchain.store.journal import Journal
+from flowchain.store.turn import is_anybody_at
 
 T = TypeVar("T")
 _BLOCKS_A_READ = 50
@@ -49,7 +51,7 @@ class Verified:
 def prune(journal: Journal, *, created_before: float | None, keep_runs: int | None, max_bytes: int | None) -> Pruned:
     """See `Store.prune`; one transaction."""
     with journal.write() as connection:
-        runs = _outdated_runs(connection, created_before, keep_runs)
+        runs = _outdated_runs(connection, journal.path, created_before, keep_runs)
         gone = _outdated_entries(connection, created_before, runs)
         for table, column in (("usage", "run"), ("failure", "run"), ("run", "seq")):
             connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(run,) for run in runs])
@@ -60,11 +62,19 @@ def prune(journal: Journal, *, created_before: float | None, keep_runs: int | No
     return Pruned(entries=count, runs=len(runs), texts=texts)
 
 
-def _outdated_runs(connection: sqlite3.Connection, created_before: float | None, keep_runs: int | None) -> list[int]:
+def _outdated_runs(
+    connection: sqlite3.Connection, path: Path, created_before: float | None, keep_runs: int | None
+) -> list[int]:
     if created_before is None and keep_runs is None:
         return []
-    rows = connection.execute("SELECT seq, started_at FROM run ORDER BY seq DESC").fetchall()[keep_runs or 0 :]
-    return [number for number, started_at in rows if created_before is None or started_at < created_before]
+    rows = connection.execute("SELECT seq, started_at, outcome FROM run ORDER BY seq DESC").fetchall()
+    return [
+        number
+        for number, started_at, outcome in rows[keep_runs or 0 :]
+        if created_before is None or started_at < created_before
+        # A run that somebody is at needs its row; and its number, which would be given to another.
+        if outcome != "running" or not is_anybody_at(path, number)
+    ]
 
 
 def _outdated_entries(connection: sqlite3.Connection, created_before: float | None, runs: list[int]) -> list[int]:

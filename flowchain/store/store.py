@@ -223,8 +223,9 @@ class Store:
         """Remove old runs and the work that only they used, in one transaction. Without arguments nothing goes.
 
         ``older_than``: runs started, and entries made, longer ago than this. ``keep_runs``: so many of the last runs
-        stay, and what they used, however old. With ``keep_runs`` alone, every earlier run goes. ``max_bytes``: then the
-        oldest entries go, used or not, until the rest fits. `vacuum` gives the freed space back to the disk.
+        stay, and what they used, however old. With ``keep_runs`` alone, every earlier run goes; never one that is under
+        way. ``max_bytes``: then the oldest entries go, used or not, until the rest fits. `vacuum` gives the freed space
+        back to the disk.
         """
         from flowchain.store import housekeeping
 

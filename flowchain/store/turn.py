@@ -16,6 +16,21 @@ from flowchain.store.byte_lock import Bytes, alone
 _BYTES = 8  # of a run; they hold the process's number, for people
 
 
+def is_anybody_at(store: Path, number: int) -> bool:
+    """Is a process at a run, perhaps this one?"""
+    path = Path(f"{store}-runs")
+    if not path.exists():
+        return False
+    with alone():
+        file = Bytes.wanting(path, number * _BYTES)
+        if file is None:
+            return True
+        try:
+            return file.is_taken(number * _BYTES)
+        finally:
+            file.leave(number * _BYTES)
+
+
 class Turn:
     """The right to be at a run, until it ends or is let go of."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -13,6 +14,7 @@ from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest
 from flowchain.store.housekeeping import Pruned
 from flowchain.store.store import Store
+from tests.faults.workload import forked, status_of
 from tests.store.requests import asked, reply
 from tests.store.test_runs import finished
 
@@ -70,6 +72,27 @@ def test_kept_runs_stay_however_old(days: Days) -> None:
     days.today = 1000
     assert days.store.prune(older_than=timedelta(days=1), keep_runs=2).runs == 1
     assert days.there(range(30)) == [3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process of its own")
+def test_a_run_that_somebody_is_at_stays(days: Days) -> None:
+    """Its number would be given to the next run, and what the first still notes, too."""
+    here, dead = days.store.open_run(), days.store.open_run()
+    dead.leave()  # as a process that was killed leaves its run
+    here.record([(asked(30), reply(30))])
+    days.today = 1000
+
+    def elsewhere() -> None:
+        with Store(days.store.path) as store:
+            assert store.prune(keep_runs=0).runs == 4
+            assert [run.id for run in store.runs()] == [here.id]
+
+    assert status_of(forked(elsewhere)) == 0
+    assert days.store.prune(older_than=timedelta(days=1)).runs == 0
+    here.close("done")
+    assert [run.outcome for run in days.store.runs()] == ["done"]
+    assert days.store.verify().is_sound
+    assert days.store.prune(keep_runs=0).runs == 1
 
 
 def test_a_clock_set_back_removes_nothing_young(days: Days) -> None:
