@@ -14,8 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 import flowchain as fc  # noqa: E402
-from flowchain.models.transformers import packed, packed_bart  # noqa: E402
-from flowchain.models.transformers.beginnings import NOT_SHARED  # noqa: E402
+from flowchain.models.transformers import beginnings  # noqa: E402
 from tests.tiny_models import CHATML, build  # noqa: E402
 
 TEXT = fc.Input("text", str)
@@ -106,8 +105,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, fc.Transformer
 @pytest.fixture(autouse=True)
 def rows_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What packed rows share is else looked up once, and no row can be made out; `test_beginnings` holds them equal."""
-    for room in (packed, packed_bart):
-        monkeypatch.setattr(room, "beginnings", lambda rows: NOT_SHARED)
+    monkeypatch.setattr(beginnings, "shared_prefixes", lambda rows: [([index], 0) for index in range(len(rows))])
 
 
 @contextlib.contextmanager

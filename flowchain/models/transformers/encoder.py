@@ -17,7 +17,7 @@ from torch import Tensor
 
 from flowchain.errors import ModelError, shown
 from flowchain.models.transformers import heads, packed
-from flowchain.models.transformers.cutting import cut, fill
+from flowchain.models.transformers.cutting import cut
 from flowchain.models.transformers.frame import Framed
 from flowchain.models.transformers.loading import Loaded, check_process
 from flowchain.protocols import Watch
@@ -48,11 +48,11 @@ def run(loaded: Loaded, rows: Sequence[Framed], watch: Watch | None = None) -> l
 
 
 def _batches(loaded: Loaded, rows: Sequence[Framed]) -> Iterator[tuple[list[int], list[Tensor]]]:
-    lengths = [len(row) for row in rows]
     if rows and packed.fits(loaded, rows, say_padded):
-        for batch in fill(lengths, packed.MOST_TOKENS):
-            yield batch, packed.say(loaded, [rows[index] for index in batch])
+        for stretch in packed.stretches(rows):
+            yield from packed.say(loaded, rows, stretch)
         return
+    lengths = [len(row) for row in rows]
     for batch in cut(lengths, _overhead(loaded, lengths), most_tokens(loaded)):
         yield batch, say_padded(loaded, [rows[index] for index in batch])
 

@@ -5,7 +5,7 @@ don't notice; attention runs for each group of equal lengths (see packed_attenti
 
 A sequence head reads one token of each row. So in the last layer only those tokens ask, though all are asked: queries,
 the feed-forward part and the norms run for one token a row. Where rows begin alike, as one text before many labels
-does, embeddings and the first layer's queries, keys and values are computed once for what they share (see beginnings).
+does, what they share goes through the first layer's projections and attention once (see beginnings, packed_layer).
 
 This rebuilds a transformers module's forward from its parts. Whether the parts still add up to the whole is tried once
 for each model, on rows of two lengths, against the module itself; where they don't, rows are padded as elsewhere.
@@ -13,7 +13,7 @@ for each model, on rows of two lengths, against the module itself; where they do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -22,52 +22,48 @@ import torch
 from torch import Tensor
 
 from flowchain.models.transformers import packed_bart
-from flowchain.models.transformers.beginnings import NOT_SHARED, Beginnings, beginnings
+from flowchain.models.transformers.beginnings import Family, Laid, families, lay
 from flowchain.models.transformers.frame import Framed
-from flowchain.models.transformers.packed_attention import attend, attend_once
+from flowchain.models.transformers.packed_layer import Attention, Layer, Thinking, read
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Loaded
 
 MOST_TOKENS = 1_024
 """A flat row of this length keeps its activations in a CPU's caches; twice the length costs some 4 % more."""
+# What lies once is a fraction of this, and of the first layer only.
+_MOST_SHARED = 8 * MOST_TOKENS
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """Where a family keeps the parts of a layer."""
+    """Where models of one kind keep their parts."""
 
     layers: Callable[[Any], Sequence[Any]]
     """Of the body."""
-    projections: Callable[[Any], tuple[Any, Any, Any]]
-    """Query, key and value of a layer."""
-    finish: Callable[[Any, Tensor, Tensor], Tensor]
-    """What a layer does after attention, from what was attended to and what came in."""
+    parts: Callable[[Any, int], Layer]
+    """Of a layer, which has so many heads."""
 
 
-def _finish_bert(layer: Any, attended: Tensor, hidden: Tensor) -> Tensor:
-    seen = layer.attention.output(attended, hidden)
-    finished: Tensor = layer.output(layer.intermediate(seen), seen)
-    return finished
+def _bert(layer: Any, heads: int) -> Layer:
+    own, out, shrink = layer.attention.self, layer.attention.output, layer.output
+    return Layer(
+        Attention(own.query, own.key, own.value, out.dense, out.LayerNorm, heads),
+        Thinking(layer.intermediate.dense, layer.intermediate.intermediate_act_fn, shrink.dense, shrink.LayerNorm),
+    )
 
 
-def _finish_distilbert(layer: Any, attended: Tensor, hidden: Tensor) -> Tensor:
-    seen = layer.sa_layer_norm(layer.attention.out_lin(attended) + hidden)
-    finished: Tensor = layer.output_layer_norm(layer.ffn(seen) + seen)
-    return finished
+def _distilbert(layer: Any, heads: int) -> Layer:
+    own, ffn = layer.attention, layer.ffn
+    return Layer(
+        Attention(own.q_lin, own.k_lin, own.v_lin, own.out_lin, layer.sa_layer_norm, heads),
+        Thinking(ffn.lin1, ffn.activation, ffn.lin2, layer.output_layer_norm),
+    )
 
 
-_BERT = _Build(
-    layers=lambda body: body.encoder.layer,
-    projections=lambda layer: (layer.attention.self.query, layer.attention.self.key, layer.attention.self.value),
-    finish=_finish_bert,
-)
-_DISTILBERT = _Build(
-    layers=lambda body: body.transformer.layer,
-    projections=lambda layer: (layer.attention.q_lin, layer.attention.k_lin, layer.attention.v_lin),
-    finish=_finish_distilbert,
-)
+_BERT = _Build(layers=lambda body: body.encoder.layer, parts=_bert)
+_DISTILBERT = _Build(layers=lambda body: body.transformer.layer, parts=_distilbert)
 _BUILDS = {
     "bert": _BERT,
     "camembert": _BERT,
@@ -92,39 +88,46 @@ def fits(loaded: Loaded, rows: Sequence[Framed], judge: Callable[[Loaded, list[F
     return _fits[loaded] and (loaded.config.model_type != _BART or all(row.ids[-1] == _end(loaded) for row in rows))
 
 
+def stretches(rows: Sequence[Framed]) -> Iterator[list[Family]]:
+    """Cut rows into those that `say` should take together, so that few tokens that rows share are computed twice."""
+    return families([_tokens(row) for row in rows], MOST_TOKENS, _MOST_SHARED)
+
+
 @torch.inference_mode()
-def say(loaded: Loaded, rows: Sequence[Framed]) -> list[Tensor]:
-    """Give what the head says of each row (see heads); rows of equal lengths should lie side by side."""
+def say(loaded: Loaded, rows: Sequence[Framed], stretch: Sequence[Family]) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """Give what the head says of rows of a stretch (see heads), pack by pack: which rows, and of each what it says."""
     module, config = loaded.module, loaded.config
+    laid = lay(rows, stretch)
+    own = [rows[index] for index in laid.rows]
     if config.model_type == _BART:
-        return list(packed_bart.classify(loaded, rows))
-    lengths = [len(row) for row in rows]
+        yield from packed_bart.classify(loaded, own, laid, MOST_TOKENS)
+        return
     build = _BUILDS[config.model_type]
     body = module.base_model
-    shared = beginnings(row.ids if row.types is None else zip(row.ids, row.types, strict=True) for row in rows)
-    hidden = _embed(loaded, body, rows, shared)
-    layers = build.layers(body)
-    for layer in layers[:-1]:
-        attended = _attend(build, layer, config, hidden, lengths, shared)
-        hidden = build.finish(layer, attended, shared.spread(hidden))
-        shared = NOT_SHARED
-    if loaded.head == "sequence":
-        hidden = shared.spread(hidden)
-        query, key, value = build.projections(layers[-1])
-        first = hidden[torch.tensor([0, *lengths[:-1]]).cumsum(0)]
-        attended = attend_once(query(first), hidden, key, value, lengths, config.num_attention_heads)
-        return list(_classify(module, body, build.finish(layers[-1], attended, first)[:, None]))
-    attended = _attend(build, layers[-1], config, hidden, lengths, shared)
-    hidden = build.finish(layers[-1], attended, shared.spread(hidden))
-    if loaded.head == "token":
-        return list(module.classifier(hidden).split(lengths))
-    if loaded.head == "question":
-        return [part.T for part in module.qa_outputs(hidden).split(lengths)]
-    return list(hidden.split(lengths))
+    layers = [build.parts(layer, config.num_attention_heads) for layer in build.layers(body)]
+    last = layers.pop() if loaded.head == "sequence" else None
+    said: Sequence[Tensor]
+    for pack, hidden in read(layers, _embed(loaded, body, own, laid), laid, MOST_TOKENS):
+        if last is not None:
+            first = hidden[torch.tensor([0, *pack.lengths[:-1]]).cumsum(0)]
+            states = last.thinking.think(last.attention.attend_once(first, hidden, pack.lengths))
+            said = _classify(module, body, states[:, None]).unbind()
+        elif loaded.head == "token":
+            said = module.classifier(hidden).split(pack.lengths)
+        elif loaded.head == "question":
+            said = [part.T for part in module.qa_outputs(hidden).split(pack.lengths)]
+        else:
+            said = hidden.split(pack.lengths)
+        yield pack.rows, list(said)
 
 
-def _embed(loaded: Loaded, body: Any, rows: Sequence[Framed], shared: Beginnings) -> Tensor:
-    """Embed each beginning's last token, ``[beginnings, dimensions]``."""
+def _tokens(row: Framed) -> Sequence[Any]:
+    """A row's tokens, which are others where their types are."""
+    return row.ids if row.types is None else list(zip(row.ids, row.types, strict=True))
+
+
+def _embed(loaded: Loaded, body: Any, rows: Sequence[Framed], laid: Laid) -> Tensor:
+    """Embed each beginning once, ``[once, dimensions]``."""
     start = loaded.config.pad_token_id + 1 if loaded.config.model_type in _AFTER_PAD else 0
     inputs = {
         "input_ids": torch.tensor([token for row in rows for token in row.ids]),
@@ -132,16 +135,10 @@ def _embed(loaded: Loaded, body: Any, rows: Sequence[Framed], shared: Beginnings
     }
     if rows[0].types is not None:
         inputs["token_type_ids"] = torch.tensor([kind for row in rows for kind in row.types or ()])
-    hidden: Tensor = body.embeddings(**{name: shared.once(values)[None] for name, values in inputs.items()})
+    hidden: Tensor = body.embeddings(**{name: laid.once(values)[None] for name, values in inputs.items()})
     if hasattr(body, "embeddings_project"):
         hidden = body.embeddings_project(hidden)
     return hidden[0]
-
-
-def _attend(build: _Build, layer: Any, config: Any, hidden: Tensor, lengths: list[int], shared: Beginnings) -> Tensor:
-    """Attention within each row, ``[tokens, dimensions]``, from what is known of each beginning."""
-    queries, keys, values = (shared.spread(project(hidden)) for project in build.projections(layer))
-    return attend(queries, keys, values, lengths, config.num_attention_heads)
 
 
 def _classify(module: Any, body: Any, first: Tensor) -> Tensor:
@@ -171,15 +168,20 @@ def _is_known(loaded: Loaded) -> bool:
 def _agrees(loaded: Loaded, judge: Callable[[Loaded, list[Framed]], list[Tensor]]) -> bool:
     has_types = getattr(loaded.config, "type_vocab_size", 0) > 1
     words = loaded.config.vocab_size
-    # Two rows of one length and one of another, with varied ids that keep clear of the special ones at the start.
+    # Two rows that begin alike and a shorter one, with varied ids that keep clear of the special ones at the start.
+    alike = 6
     rows = [
-        Framed(ids, [0] * (length - 2) + [1] * 2 if has_types else None)
-        for length, ids in ((n, [words // 2 + (7 * i + n) % (words // 2) for i in range(n)]) for n in (9, 9, 5))
+        Framed(ids, [0] * (len(ids) - 2) + [1] * 2 if has_types else None)
+        for ids in (
+            [words // 2 + (7 * i + n + own * (i >= alike)) % (words // 2) for i in range(n)]
+            for n, own in ((9, 0), (9, 1), (5, 0))
+        )
     ]
     if loaded.config.model_type == _BART:
         rows = [Framed([*row.ids[:-1], _end(loaded)], None) for row in rows]
     try:
-        made = say(loaded, rows)
+        parts = say(loaded, rows, [Family([0, 1], alike), Family([2], 0)])
+        made = [value for _, values in parts for value in values]
     except (AttributeError, TypeError, RuntimeError, IndexError):
         return False  # the parts are not where they were
     tolerance = _TOLERANCE.get(loaded.dtype, 0.0)

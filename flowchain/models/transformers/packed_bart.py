@@ -9,92 +9,86 @@ and the queries to the encoder, too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from flowchain.models.transformers.beginnings import NOT_SHARED, Beginnings, beginnings
+from flowchain.models.transformers.beginnings import Laid
 from flowchain.models.transformers.frame import Framed
-from flowchain.models.transformers.packed_attention import attend, attend_once
+from flowchain.models.transformers.packed_attention import attend, attend_families
+from flowchain.models.transformers.packed_layer import Attention, Layer, Thinking, read
 
 if TYPE_CHECKING:
     from flowchain.models.transformers.loading import Loaded
 
 
-def classify(loaded: Loaded, rows: Sequence[Framed]) -> Tensor:
-    """Give logits ``[rows, labels]``."""
-    body = loaded.module.model
-    memory = _encode(body.encoder, [row.ids for row in rows])
+class _Block(NamedTuple):
+    """A decoder's layer."""
+
+    own: Attention
+    """Among the tokens of the row, none of which sees a later one."""
+    other: Attention
+    """To what the encoder read."""
+    thinking: Thinking
+
+    def read(self, hidden: Tensor, memory: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Give each token's next state, ``[tokens, dimensions]``."""
+        hidden = self.own.attend(hidden, lengths, is_causal=True)
+        return self.listen(hidden, self.other.ask(hidden), memory, lengths)
+
+    def listen(self, hidden: Tensor, queries: Tensor, memory: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Do what is left to do once the row has asked itself."""
+        seen = attend(queries, *self.other.ask_of(memory), lengths, self.other.heads)
+        return self.thinking.think(self.other.add(hidden, seen))
+
+    def read_last(self, hidden: Tensor, memory: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Give the next state of each row's last token, ``[rows, dimensions]``."""
+        last = hidden[torch.tensor(lengths).cumsum(0) - 1]
+        return self.thinking.think(self.other.attend_once(self.own.attend_once(last, hidden, lengths), memory, lengths))
+
+
+def classify(
+    loaded: Loaded, rows: Sequence[Framed], laid: Laid, most_tokens: int
+) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """Give logits, pack by pack of ``most_tokens``: which rows, and of each ``[labels]``; ``rows`` as they are laid."""
+    encoder, decoder = loaded.module.model.encoder, loaded.module.model.decoder
     start = loaded.config.decoder_start_token_id
-    logits: Tensor = loaded.module.classification_head(
-        _decode(body.decoder, [[start, *row.ids[:-1]] for row in rows], memory)
-    )
-    return logits
+    *blocks, last = [
+        _Block(_attention(layer, "self_attn"), _attention(layer, "encoder_attn"), _thinking(layer))
+        for layer in decoder.layers
+    ]
+    hidden = queries = _embed(decoder, [[start, *row.ids[:-1]] for row in rows], laid)
+    if blocks:
+        own = blocks[0].own
+        hidden = own.add(hidden, attend_families(*own.project(hidden), laid.families, own.heads, is_causal=True))
+        queries = blocks[0].other.ask(hidden)
+    layers = [Layer(_attention(layer, "self_attn"), _thinking(layer)) for layer in encoder.layers]
+    for pack, memory in read(layers, _embed(encoder, [row.ids for row in rows], laid), laid, most_tokens):
+        states = laid.spread(hidden, pack.tokens)
+        if blocks:
+            states = blocks[0].listen(states, laid.spread(queries, pack.tokens), memory, pack.lengths)
+        for block in blocks[1:]:
+            states = block.read(states, memory, pack.lengths)
+        yield pack.rows, list(loaded.module.classification_head(last.read_last(states, memory, pack.lengths)))
 
 
-def _encode(encoder: Any, rows: Sequence[list[int]]) -> Tensor:
-    """Give the last hidden state of every token."""
-    lengths = [len(row) for row in rows]
-    shared = beginnings(rows)
-    hidden = _embed(encoder, rows, shared)
-    for layer in encoder.layers:
-        attention = layer.self_attn
-        queries, keys, values = (
-            shared.spread(project(hidden)) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        seen = attend(queries, keys, values, lengths, attention.num_heads)
-        hidden = _think(layer, _add(attention, layer.self_attn_layer_norm, shared.spread(hidden), seen))
-        shared = NOT_SHARED
-    return shared.spread(hidden)
-
-
-def _decode(decoder: Any, rows: Sequence[list[int]], memory: Tensor) -> Tensor:
-    """Give the last hidden state of each row's last token."""
-    lengths = [len(row) for row in rows]
-    shared = beginnings(rows)
-    hidden = _embed(decoder, rows, shared)
-    for layer in decoder.layers[:-1]:
-        attention = layer.self_attn
-        queries, keys, values = (
-            shared.spread(project(hidden)) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        seen = shared.once(attend(queries, keys, values, lengths, attention.num_heads, is_causal=True))
-        hidden = _add(attention, layer.self_attn_layer_norm, hidden, seen)
-        attention = layer.encoder_attn
-        queries = shared.spread(attention.q_proj(hidden))
-        seen = attend(queries, attention.k_proj(memory), attention.v_proj(memory), lengths, attention.num_heads)
-        hidden = _think(layer, _add(attention, layer.encoder_attn_layer_norm, shared.spread(hidden), seen))
-        shared = NOT_SHARED
-    hidden = shared.spread(hidden)
-    layer = decoder.layers[-1]
-    last = hidden[torch.tensor(lengths).cumsum(0) - 1]
-    for attention, norm, asked in (
-        (layer.self_attn, layer.self_attn_layer_norm, hidden),
-        (layer.encoder_attn, layer.encoder_attn_layer_norm, memory),
-    ):
-        queries = attention.q_proj(last)
-        seen = attend_once(queries, asked, attention.k_proj, attention.v_proj, lengths, attention.num_heads)
-        last = _add(attention, norm, last, seen)
-    return _think(layer, last)
-
-
-def _embed(side: Any, rows: Sequence[list[int]], shared: Beginnings) -> Tensor:
-    ids = shared.once(torch.tensor([token for row in rows for token in row]))
-    positions = shared.once(torch.cat([torch.arange(len(row)) for row in rows]))
+def _embed(side: Any, rows: Sequence[list[int]], laid: Laid) -> Tensor:
+    """Embed each beginning once, ``[once, dimensions]``."""
+    ids = laid.once(torch.tensor([token for row in rows for token in row]))
+    positions = laid.once(torch.cat([torch.arange(len(row)) for row in rows]))
     embedded: Tensor = side.layernorm_embedding(
         side.embed_tokens(ids) + side.embed_positions(ids[None], position_ids=positions)[0]
     )
     return embedded
 
 
-def _add(attention: Any, norm: Any, asking: Tensor, seen: Tensor) -> Tensor:
-    """What an attention block comes to: what is asking plus what it attended to, normalised."""
-    added: Tensor = norm(asking + attention.out_proj(seen))
-    return added
+def _attention(layer: Any, name: str) -> Attention:
+    part = getattr(layer, name)
+    norm = getattr(layer, f"{name}_layer_norm")
+    return Attention(part.q_proj, part.k_proj, part.v_proj, part.out_proj, norm, part.num_heads)
 
 
-def _think(layer: Any, hidden: Tensor) -> Tensor:
-    thought: Tensor = layer.final_layer_norm(hidden + layer.fc2(layer.activation_fn(layer.fc1(hidden))))
-    return thought
+def _thinking(layer: Any) -> Thinking:
+    return Thinking(layer.fc1, layer.activation_fn, layer.fc2, layer.final_layer_norm)

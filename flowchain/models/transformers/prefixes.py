@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 # Below this many tokens a forward of its own costs more than it saves.
 _WORTH = 16
 
 
-def shared_prefixes(prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], int]]:
+def shared_prefixes(prompts: Sequence[Sequence[Any]]) -> list[tuple[list[int], int]]:
     """Group prompts by shared beginnings: (indexes, shared tokens), every index once.
 
     Compared are tokens, never strings: a beginning shared by two strings need not end at a token of either. The last
@@ -36,7 +37,7 @@ def shared_prefixes(prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], i
     return groups
 
 
-def _common(a: Sequence[int], b: Sequence[int], limit: int) -> int:
+def _common(a: Sequence[Any], b: Sequence[Any], limit: int) -> int:
     for at in range(limit):
         if a[at] != b[at]:
             return at
