@@ -2,7 +2,8 @@
 
 Where nothing waits, no event loop, task or queue is touched. A single row runs through a flat list of bound calls; the
 rows of a batch and the items of a map run by columns, each step over a whole chunk, so that the loop around a call is
-as tight as can be and a column is validated by one call. There is one loop for "nobody listens" and one for "somebody does".
+as tight as can be and a column is validated by one call. There is one loop for "nobody listens" and one for "somebody
+does".
 """
 
 from __future__ import annotations
