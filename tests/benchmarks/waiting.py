@@ -92,6 +92,7 @@ class Nobody:
 class Sent:
     request: GenerateRequest
     sender: Any
+    attempt: int = 1
 
 
 def batching() -> list[tuple[str, float, str]]:
