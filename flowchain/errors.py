@@ -36,7 +36,7 @@ _SECRET = re.compile(
     r"(?i)\b(?:sk|hf|ghp|xox[abp])[-_][A-Za-z0-9_\-]{12,}|\bbearer\s+[A-Za-z0-9._\-]{12,}|//[^/\s:@]+:[^/\s@]+@"
 )
 # Begins with a letter that is searched for, where the pattern above has to be tried at each.
-_KEY_BEGINNING = re.compile(r"-(?:(?<=sk-)|(?<=hf-)|(?<=ghp-)|(?<=xox[abp]-))")
+_KEY_BEGINNING = re.compile(rb"-(?:(?<=sk-)|(?<=hf-)|(?<=ghp-)|(?<=xox[abp]-))")
 
 
 def redacted(text: str) -> str:
@@ -45,21 +45,23 @@ def redacted(text: str) -> str:
     >>> redacted("https://me:pass@host/v1")
     'https:[secret]host/v1'
     """
-    if not may_hold_secret(text):
+    if not may_hold_secret(text.lower().encode("utf-8", "surrogatepass")):
         return text
     return _SECRET.sub("[secret]", text)
 
 
-def may_hold_secret(text: str) -> bool:
+def may_hold_secret(text: bytes) -> bool:
     """Look for what every secret holds, letters of ASCII alone: some thirty times faster than the pattern.
 
-    >>> may_hold_secret("The price is 3."), may_hold_secret("me@host")
+    >>> may_hold_secret(b"The price is 3."), may_hold_secret(b"me@host")
     (False, True)
     """
     lowered = text.lower()
-    if "@" in lowered or "bearer" in lowered:
+    if b"@" in lowered or b"bearer" in lowered:
         return True
-    return _KEY_BEGINNING.search(lowered.replace("_", "-")) is not None
+    if b"-" not in lowered and b"_" not in lowered:
+        return False
+    return _KEY_BEGINNING.search(lowered.replace(b"_", b"-")) is not None
 
 
 def escape(text: str) -> str:

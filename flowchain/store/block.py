@@ -11,10 +11,12 @@ a flipped bit, a torn page, an entry or block swapped for another, all change th
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
+from operator import add
 from typing import Any, NamedTuple, TypeAlias
 
 from flowchain.store.key import KEY_BYTES
@@ -27,6 +29,7 @@ PLACE_BITS = 6
 """The lowest of an entry's number say where in its block it stands."""
 PLACE = 2**PLACE_BITS - 1
 _DIGEST_BYTES = 32
+_LENGTHS = struct.Struct("<2I")  # of an entry's texts
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 HOLE = bytes(KEY_BYTES)
 """The key, and the digest, of an entry that was removed."""
@@ -131,23 +134,30 @@ def keys_in(count: object, body: object) -> list[bytes]:
 
 def body_of(entries: Sequence[Written]) -> bytes:
     """Write entries one after the other."""
-    keys, digests, asked, values = zip(*entries, strict=True) if entries else ((), (), (), ())
+    if len(entries) == 1:  # as frequent as all others together
+        ((key, digest, one, content),) = entries
+        return b"".join((key, digest, _LENGTHS.pack(len(one), len(content)), one, content))
+    keys, digests, asked, contents = zip(*entries, strict=True) if entries else ((), (), (), ())
     texts = [b""] * (2 * len(keys))
-    texts[::2], texts[1::2] = asked, values
+    texts[::2], texts[1::2] = asked, contents
     lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))
     return b"".join((*keys, *digests, lengths, *texts))
 
 
-def parts(entries: Sequence[Written]) -> Iterator[Sequence[Written]]:
+def parts(entries: Sequence[Written]) -> list[Sequence[Written]]:
     """Cut entries into those of one block each."""
-    start = size = 0
-    for at, (_, _, asked, value) in enumerate(entries):
-        if size >= MOST_BYTES or at - start == MOST_ENTRIES:
-            yield entries[start:at]
-            start, size = at, 0
-        size += len(asked) + len(value)
-    if entries:
-        yield entries[start:]
+    if len(entries) < 2:
+        return [entries] if entries else []
+    _, _, asked, contents = zip(*entries, strict=True)
+    ends = list(accumulate(map(add, map(len, asked), map(len, contents))))
+    found: list[Sequence[Written]] = []
+    start = before = 0
+    while start < len(entries):
+        # The last entry of a block is the one that reaches the bound.
+        end = min(bisect_left(ends, before + MOST_BYTES, start) + 1, start + MOST_ENTRIES, len(entries))
+        found.append(entries[start:end])
+        start, before = end, ends[end - 1]
+    return found
 
 
 def numbered(seq: int, place: int) -> int:
@@ -178,22 +188,33 @@ def places_in(bits: int) -> list[int]:
     return [place for place in range(MOST_ENTRIES) if bits >> place & 1]
 
 
+def sealed(head: Head, keys: Sequence[bytes], asked: Sequence[bytes], values: Sequence[bytes]) -> list[Written]:
+    """Give entries with the digests that they must have."""
+    size, text = _heads.get(head) or _begun(head)
+    return [
+        (key, sha256(b"".join((size, b"%d " % len(one), key, text, one, value))).digest(), one, value)
+        for key, one, value in zip(keys, asked, values, strict=True)
+    ]
+
+
 def digest_of(key: bytes, head: Head, asked: bytes, value: bytes) -> bytes:
     """Give the digest that an entry must have."""
     try:
-        text = _heads.get(head) or _written(head)
-        return sha256(b"".join((b"%d %d " % (len(text), len(asked)), key, text, asked, value))).digest()
+        ((_, digest, _, _),) = sealed(head, [key], [asked], [value])
     except (TypeError, AttributeError, UnicodeError):
         return b""  # a damaged row may hold other types than were written; this fits no digest
+    return digest
 
 
-_heads: dict[Head, bytes] = {}
+_heads: dict[Head, tuple[bytes, bytes]] = {}
 _MOST_HEADS = 256
 
 
-def _written(head: Head) -> bytes:
+def _begun(head: Head) -> tuple[bytes, bytes]:
+    """Give what is hashed for a head: its length, and its text."""
     if len(_heads) >= _MOST_HEADS:
         _heads.clear()
     kind, model, schema = head
-    text = _heads[head] = f"{kind}\0{model}\0{schema}".encode()
-    return text
+    text = f"{kind}\0{model}\0{schema}".encode()
+    begun = _heads[head] = b"%d " % len(text), text
+    return begun

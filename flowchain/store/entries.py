@@ -102,7 +102,7 @@ class _Adding:
             known.refresh(connection)
         self.pages = 0
         numbers: dict[bytes, int] = {}
-        mark = None if is_late or len(self._keys) > 1 else known.doubted(self._keys[0])
+        mark = None if is_late or len(self._keys) > 1 else known.doubted(connection, self._keys[0])
         if mark is None and (there := known.find(connection, self._keys)):
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
             numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
@@ -148,9 +148,7 @@ def _laid(
             last += 1
             blocks.append((last, *head, len(some), block.body_of(some), now))
             number = numbered(last, 0)
-            for entry in some:
-                added[entry[0]] = number
-                number += 1
+            added.update(zip([entry[0] for entry in some], range(number, number + len(some)), strict=True))
     return blocks, added, last
 
 
@@ -229,33 +227,38 @@ def written(
     addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], texts: dict[bytes, bytes]
 ) -> dict[Head, list[Written]]:
     """Write (schema, value) pairs for blocks, the first of each key; long texts of what was asked go into ``texts``."""
-    plain = _are_plain([address[3] for address in addresses])
-    found: dict[Head, list[Written]] = {}
-    seen: set[bytes] = set()
-    for (key, kind, model, asked), (schema, value) in zip(addresses, values, strict=True):
-        if key in seen:
-            continue
-        seen.add(key)
-        if not plain:
-            asked = _asked_of(asked, texts)
-        head = (kind, model, schema)
-        entry = (key, block.digest_of(key, head, asked, value), asked, value)
-        if head in found:
-            found[head].append(entry)
-        else:
-            found[head] = [entry]
-    return found
+    if len(addresses) == 1:
+        ((key, kind, model, text),), ((schema, value),) = addresses, values
+        head = kind, model, schema
+        return {head: block.sealed(head, [key], [_asked_of(text, texts)], [value])}
+    keys, kinds, models, asked = zip(*addresses, strict=True)
+    schemas, contents = zip(*values, strict=True)
+    if not _is_plain(b" ".join(asked), max(map(len, asked))):
+        asked = tuple([_asked_of(one, texts) for one in asked])
+    if len(set(keys)) == len(keys) and all(map(_is_one, (kinds, models, schemas))):
+        head = kinds[0], models[0], schemas[0]
+        return {head: block.sealed(head, keys, asked, contents)}
+    first = {key: at for at, key in reversed(list(enumerate(keys)))}
+    by_head: dict[Head, list[int]] = {}
+    for at in sorted(first.values()):
+        by_head.setdefault((kinds[at], models[at], schemas[at]), []).append(at)
+    return {
+        head: block.sealed(head, *([column[at] for at in places] for column in (keys, asked, contents)))
+        for head, places in by_head.items()
+    }
 
 
-def _are_plain(asked: Sequence[bytes]) -> bool:
-    """Say at a glance, for all at once, that nothing has to be replaced."""
-    if max(map(len, asked)) > _LONG_CHARACTERS:
-        return False
-    return not may_hold_secret(b" ".join(asked).decode("latin-1"))  # which keeps ASCII where it is, and is read fast
+def _is_one(column: Sequence[str]) -> bool:
+    return column.count(column[0]) == len(column)
+
+
+def _is_plain(text: bytes, longest: int) -> bool:
+    """Say at a glance, perhaps for many at once, that nothing has to be replaced."""
+    return longest <= _LONG_CHARACTERS and not may_hold_secret(text)
 
 
 def _asked_of(text: bytes, texts: dict[bytes, bytes]) -> bytes:
-    if _are_plain([text]):
+    if _is_plain(text, len(text)):
         return text
     plain = text.decode("utf-8", "surrogatepass")
     if len(text) <= _LONG_CHARACTERS and redacted(plain) is plain:

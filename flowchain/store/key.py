@@ -17,13 +17,13 @@ are different prompts. A plain text is one piece, as `excerpt.pieces_of` says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from hashlib import blake2b
-from operator import attrgetter, is_
+from operator import attrgetter
 from pathlib import PurePath
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
@@ -36,10 +36,12 @@ from flowchain.errors import StoreError, redacted, shown
 from flowchain.excerpt import Excerpt
 from flowchain.protocols import Asked
 from flowchain.records import Sampling
+from flowchain.store.plain import REQUESTS, Taken, excerpt_json
 
 KEY_BYTES = 32
 _FORMAT = 1
 _PERSON = b"flowchain key"  # BLAKE2's own domain separation: no other use of the hash gives the same digest
+_NOTHING = blake2b()
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -69,11 +71,39 @@ def address_of(asked: Asked) -> Address:
     >>> one.key == two.key                                       # greedy: no seed can change the reply
     True
     """
-    request = asked.request
-    kind = type(request)
-    head, task, model = _heads.get((kind, asked.fingerprint)) or _head(kind, asked.fingerprint)
-    plan = _plans.get(kind) or _planned(kind)
-    return _address(head, task, model, _required_of(request, plan) or _fields_of(request, kind.__name__))
+    (address,) = addresses_of([asked])
+    return address
+
+
+def addresses_of(asked: Iterable[Asked]) -> list[Address]:
+    """Give the address of each; errors are those of `address_of`."""
+    found: list[Address] = []
+    kind: type[Any] = NoneType
+    fingerprint = task = model = ""
+    begun = _NOTHING
+    take: Callable[[Any], Taken] = _general
+    for one in asked:
+        request = one.request
+        if type(request) is not kind or one.fingerprint is not fingerprint:  # neighbours mostly have them in common
+            kind, fingerprint = type(request), one.fingerprint
+            begun, task, model = _heads.get((kind, fingerprint)) or _head(kind, fingerprint)
+            take = REQUESTS.get(kind, _general)
+        values = take(request)
+        if values is None:
+            values = _fields_of(request, kind.__name__)
+        try:
+            text = to_json(values)
+        except (RecursionError, ValueError):
+            text = _written(values, task)
+        digest = begun.copy()
+        digest.update(text)
+        found.append(_new(Address, (digest.digest(), task, model, text)))
+    return found
+
+
+def _general(request: object) -> Taken:
+    """Of a class of one's own nothing is known beforehand."""
+    return None
 
 
 def json_of(value: object, where: str) -> bytes:
@@ -88,23 +118,16 @@ def json_of(value: object, where: str) -> bytes:
 def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, model: str, where: str) -> Address:
     """Give the address of work that is no request: ``head`` says what it is, ``parts`` what it was given."""
     values = {name: encoded(parts[name], f"{where}.{name}") for name in sorted(parts)}
-    return _address(_hash([_FORMAT, *head]), kind, model, values)
+    text = _written(values, kind)
+    digest = _hash([_FORMAT, *head])
+    digest.update(text)
+    return Address(digest.digest(), kind, model, text)
 
 
 def _hash(head: Sequence[object]) -> blake2b:
     """Begin a key: what many pieces of work have in common is hashed once."""
     text = _write(head).encode("utf-8", "surrogatepass")
     return blake2b(text + b"\0", digest_size=KEY_BYTES, person=_PERSON)
-
-
-def _address(head: blake2b, kind: str, model: str, values: dict[str, Any]) -> Address:
-    try:
-        text = to_json(values)
-    except (RecursionError, ValueError):
-        text = _written(values, kind)
-    digest = head.copy()
-    digest.update(text)
-    return _new(Address, (digest.digest(), kind, model, text))
 
 
 def _written(value: object, where: str) -> bytes:
@@ -191,7 +214,7 @@ def _encoded(value: Any, where: _Place) -> Any:
     if kind is float:
         return {"$float": repr(value)}
     if kind is Excerpt:
-        return _excerpt(value)
+        return excerpt_json(value)
     if kind is tuple or kind is list:
         return [_encoded(item, (where, "[", index)) for index, item in enumerate(value)]
     if kind is dict:
@@ -237,25 +260,6 @@ def _encoded(value: Any, where: _Place) -> Any:
     )
 
 
-def _excerpt(value: Excerpt) -> Any:
-    parts = [[piece.at, piece.end - piece.start] for piece in value.pieces]
-    text = str(value)
-    return text if parts == [[0, len(text)]] else {"$parts": [text, parts]}
-
-
-def _required_of(value: Any, plan: _Plan) -> dict[str, Any] | None:
-    """Give the fields of a value all of whose others have their defaults; None for any that is not as simple."""
-    if not plan.is_simple or not all(map(is_, plan.get_optional(value), plan.defaults)):
-        return None
-    found: dict[str, Any] = {}
-    for name, item in zip(plan.required, plan.get_required(value)):  # noqa: B905 — to be strict takes half as long again
-        kind = type(item)
-        if kind is not str and kind is not int:
-            return None
-        found[name] = item
-    return found
-
-
 def _fields_of(value: Any, where: _Place) -> dict[str, Any]:
     kind = type(value)
     plan = _plans.get(kind) or _planned(kind)
@@ -294,15 +298,8 @@ class _Plan:
     fields: tuple[tuple[str, object, Any, bool], ...]
     """Name, default (MISSING: none), the same encoded, and "is it a float"."""
     get_all: Callable[[Any], tuple[Any, ...]]
-    required: tuple[str, ...]
-    """Those without a default."""
-    get_required: Callable[[Any], tuple[Any, ...]]
-    defaults: tuple[object, ...]
-    get_optional: Callable[[Any], tuple[Any, ...]]
     may_have_extra: bool
     """May there be fields beside them?"""
-    is_simple: bool
-    """Are texts and whole numbers among the required ones written as they are, and is there nothing beside them?"""
 
 
 _plans: dict[type[Any], _Plan] = {}
@@ -321,17 +318,10 @@ def _planned(kind: type[Any]) -> _Plan:
     else:
         found = [(field.name, field.default) for field in fields(kind)]
     found.sort(key=lambda pair: pair[0])
-    required = tuple(name for name, default in found if default is MISSING)
-    optional = [(name, default) for name, default in found if default is not MISSING]
     plan = _plans[kind] = _Plan(
         tuple((name, default, _encoded_default(default), hints.get(name) is float) for name, default in found),
         _getter([name for name, _ in found]),
-        required,
-        _getter(required),
-        tuple(default for _, default in optional),
-        _getter([name for name, _ in optional]),
         issubclass(kind, BaseModel),
-        not issubclass(kind, BaseModel) and not any(hints.get(name) is float for name in required),
     )
     return plan
 

@@ -13,7 +13,7 @@ from flowchain.store import reply, usage
 from flowchain.store.change import Statement
 from flowchain.store.entries import Entries, remove
 from flowchain.store.journal import Journal
-from flowchain.store.key import Address, address_of
+from flowchain.store.key import Address, address_of, addresses_of
 
 T = TypeVar("T")
 _MOST_REMEMBERED = 10_000
@@ -35,7 +35,7 @@ class Ledger:
 
     def recall(self, asked: Sequence[Asked], run: int | None = None) -> list[Reply | None]:
         """See `Store.recall`."""
-        addresses = [self.address(one) for one in asked]
+        addresses = self._addresses(asked)
         replies = self._read(addresses, reply.read, run)
         given = [replies.get(address[0]) for address in addresses]
         if len(replies) < len(given):
@@ -49,8 +49,8 @@ class Ledger:
         if self._journal.is_read_only or not answered:
             return
         try:
-            addresses = [self.address(asked, forget=True) for asked, _ in answered]
-            self._write(addresses, [reply.written(given) for _, given in answered], run)
+            addresses = self._addresses([asked for asked, _ in answered], forget=True)
+            self._write(addresses, reply.all_written([given for _, given in answered]), run)
         except StoreError as exc:
             exc.unsaved = tuple(given for _, given in answered)
             raise
@@ -77,13 +77,23 @@ class Ledger:
         used = self._used_by.pop(run, None)
         return [usage.note(run, used)] if used else []
 
-    def address(self, asked: Asked, *, forget: bool = False) -> Address:
+    def address(self, asked: Asked) -> Address:
         """Give the address of a request; `recall` remembers it for `record`, since hashing takes time."""
+        return self._known(asked) or address_of(asked)
+
+    def _addresses(self, asked: Sequence[Asked], *, forget: bool = False) -> list[Address]:
+        if not self._remembered:
+            return addresses_of(asked)
+        known = [self._known(one, forget=forget) for one in asked]
+        others = iter(addresses_of([one for one, address in zip(asked, known, strict=True) if address is None]))
+        return [next(others) if address is None else address for address in known]
+
+    def _known(self, asked: Asked, *, forget: bool = False) -> Address | None:
         number = id(asked.request)
         known = self._remembered.pop(number, None) if forget else self._remembered.get(number)
-        if known is not None and known[0] is asked.request and known[1] == asked.fingerprint:
-            return known[2]
-        return address_of(asked)
+        if known is None or known[0] is not asked.request or known[1] != asked.fingerprint:
+            return None
+        return known[2]
 
     def _remember(self, asked: Asked, address: Address) -> None:
         if len(self._remembered) >= _MOST_REMEMBERED:

@@ -5,7 +5,8 @@ page takes many; until then each handle knows them, and reads what others have a
 rising numbers, of which the highest always stays: what is above those that a handle has seen is what is new to it.
 
 The table goes by the first eight bytes of a key. What it says is a hint: only the entry itself, which holds its key,
-says that it is there. So an entry that is gone, or two keys that begin alike, do no harm.
+says that it is there. So an entry that is gone, or two keys that begin alike, do no harm. Who has asked it often in
+vain learns its marks by heart, unless they are many: what is recorded is new, mostly.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from flowchain.store.key import KEY_BYTES
 _MARK = Struct(">q")
 _MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds
 _MOST_ABSENT = 10_000
+_ASKED_OFTEN = 1024  # keys, and so a millisecond; to learn a table by heart takes ten
+_MOST_MARKS = 65_536  # some five megabytes
 _KEYS_A_QUERY = 500
 _INSERT = "INSERT INTO place (mark, entry) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PLACED = "SELECT value FROM meta WHERE name = 'placed'"
@@ -35,6 +38,8 @@ class Places:
         self._connection: sqlite3.Connection | None = None
         self._recent: dict[bytes, int] = {}
         self._absent: set[bytes] = set()
+        self._marks: set[int] | None = None
+        self._asked = 0  # keys, in vain or not, since the marks could have been learnt
         self._placed = 0
         self._most_recent = _MOST_RECENT
         self.last = 0
@@ -56,6 +61,7 @@ class Places:
         # A connection that is new may have another file, or the same with another past.
         self._connection = None
         self._recent, self._absent = {}, set()
+        self._marks, self._asked = None, 0
         ((highest,),) = connection.execute("SELECT max(seq) FROM block").fetchall()
         self.last = self._placed = min(_placed(connection), highest or 0)
         for row in connection.execute(_NEW_BLOCKS, (self.last,)):
@@ -70,29 +76,51 @@ class Places:
                 self._recent[key] = numbered(seq, place)
         self.last = seq
 
-    def doubted(self, key: bytes) -> int | None:
+    def doubted(self, connection: sqlite3.Connection, key: bytes) -> int | None:
         """Give the mark of a key of which the table alone knows whether it is there; `refresh` comes before."""
-        return _mark(key) if self._placed and key not in self._recent and key not in self._absent else None
+        if not self._placed or key in self._recent or key in self._absent:
+            return None
+        return _mark(key) if self._perhaps_placed(connection, [key]) else None
 
-    def find(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    def find(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
         """Give the numbers that the entries of keys may have; `refresh` comes before."""
         recent, absent = self._recent, self._absent
         found: list[tuple[bytes, int]] = []
-        others: list[bytes] = []
-        for key in keys:
-            number = recent.get(key)
-            if number is not None:
-                found.append((key, number))
-            elif self._placed and key not in absent:
-                others.append(key)
-        if others:
-            placed = _looked_up(connection, others)
-            found += placed
-            if len(absent) > _MOST_ABSENT:
-                absent.clear()
-            absent.update(others)
-            absent.difference_update([key for key, _ in placed])
+        others = keys
+        if not recent.keys().isdisjoint(keys):
+            found = [(key, recent[key]) for key in keys if key in recent]
+            others = [key for key in keys if key not in recent]
+        if self._placed and not absent.issuperset(others):
+            others = self._perhaps_placed(connection, [key for key in others if key not in absent])
+            if others:
+                placed = _looked_up(connection, others)
+                found += placed
+                if len(absent) > _MOST_ABSENT:
+                    absent.clear()
+                absent.update(others)
+                absent.difference_update([key for key, _ in placed])
         return found
+
+    def _perhaps_placed(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Sequence[bytes]:
+        """Leave out the keys that are known not to be in the table."""
+        if self._marks is None:
+            before, self._asked = self._asked, self._asked + len(keys)
+            if not before <= _ASKED_OFTEN < self._asked:
+                return keys
+            rows = connection.execute("SELECT mark FROM place LIMIT ?", (_MOST_MARKS + 1,)).fetchall()
+            if len(rows) > _MOST_MARKS:
+                return keys  # for good: a table grows
+            self._marks = {mark for (mark,) in rows}
+        if self._marks.isdisjoint(map(_mark, keys)):
+            return ()
+        return [key for key in keys if _mark(key) in self._marks]
+
+    def _have_moved(self, keys: Iterable[bytes]) -> None:
+        self._absent.clear()
+        if self._marks is not None:
+            self._marks.update(map(_mark, keys))
+            if len(self._marks) > _MOST_MARKS:
+                self._marks = None
 
     def folding(self, connection: sqlite3.Connection, added: Mapping[bytes, int], last: int) -> list[Statement]:
         """Give the statements that move all keys, those just added among them, into the table; none if they are few."""
@@ -101,8 +129,8 @@ class Places:
         placed = _placed(connection)
         if placed > self._placed:
             # Another handle has moved what this one knew as well.
+            self._have_moved([key for key, number in self._recent.items() if located(number)[0] <= placed])
             self._recent = {key: number for key, number in self._recent.items() if located(number)[0] > placed}
-            self._absent.clear()
             self._placed = placed
             return self.folding(connection, added, last)
         return placing((*self._recent.items(), *added.items()), last)
@@ -111,8 +139,8 @@ class Places:
         """Note what this handle has committed."""
         self.last = last
         if is_folded:
+            self._have_moved((*self._recent, *added))
             self._recent.clear()
-            self._absent.clear()
             self._placed = last
         else:
             self._recent.update(added)

@@ -7,10 +7,7 @@ file can't name anything to import. What is read must validate as that class, or
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import get_args
+from collections.abc import Callable, Iterable
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -20,12 +17,12 @@ from flowchain.records import (
     AnswerReply,
     ClassifyReply,
     EntitiesReply,
-    FinishReason,
     Reply,
     SummaryReply,
     TextReply,
     VectorReply,
 )
+from flowchain.store.plain import REPLIES
 
 # Raise a number when the same JSON comes to mean something else; a new field with a default needs none.
 _VERSIONS: dict[type[Reply], int] = {
@@ -38,10 +35,6 @@ _VERSIONS: dict[type[Reply], int] = {
 }
 _SCHEMAS = {kind: f"{kind.__name__}/{version}" for kind, version in _VERSIONS.items()}
 _KINDS = {schema: kind for kind, schema in _SCHEMAS.items()}
-_FINISH_REASONS = {reason: f'"{reason}"'.encode() for reason in get_args(FinishReason)}
-_TEXT_FIELDS = tuple(field.name for field in fields(TextReply))
-_text_values = attrgetter(*_TEXT_FIELDS)
-_TEXT_JSON = b"{" + b",".join(b'"%b":%%b' % name.encode() for name in _TEXT_FIELDS) + b"}"
 VALUE_SCHEMA = "json/1"
 """Of the values of cached functions: any JSON."""
 
@@ -71,12 +64,32 @@ def written(reply: Reply) -> tuple[str, bytes]:
     >>> schema, read(schema, value)
     ('TextReply/1', TextReply(prompt_tokens=None, reply_tokens=None, text='Hi', finish_reason='eos'))
     """
+    ((schema, value),) = all_written([reply])
+    return schema, value
+
+
+def all_written(replies: Iterable[Reply]) -> list[tuple[str, bytes]]:
+    """Give the schema and JSON of each; errors are those of `written`."""
+    found: list[tuple[str, bytes]] = []
+    for reply in replies:
+        take = REPLIES.get(type(reply))
+        values = None if take is None else take(reply)
+        if values is not None:
+            try:
+                found.append((_SCHEMAS[type(reply)], to_json(values)))
+                continue
+            except PydanticSerializationError:
+                pass  # lone surrogates
+        found.append(_written(reply))
+    return found
+
+
+def _written(reply: Reply) -> tuple[str, bytes]:
+    """Write any reply, and read it again to see that it is the same."""
     kind = type(reply)
     schema = _SCHEMAS.get(kind)
     if schema is None:
         raise _unfit(reply, f"{kind.__name__} is none of {', '.join(sorted(c.__name__ for c in _VERSIONS))}")
-    if kind is TextReply and (plain := _plain(*_text_values(reply))) is not None:
-        return schema, plain
     try:
         value = to_json(reply, inf_nan_mode="constants")
     except PydanticSerializationError:
@@ -88,23 +101,6 @@ def written(reply: Reply) -> tuple[str, bytes]:
     if not is_exact:
         _written_slowly(schema, reply)  # a NaN passes, a field of another type does not
     return schema, value
-
-
-def _plain(prompt_tokens: object, reply_tokens: object, text: object, finish_reason: object) -> bytes | None:
-    """Write a generated text, the most frequent reply, where it is sure to read back as it is; None where it is not.
-
-    To read it and compare takes longer.
-    """
-    if type(text) is not str or type(finish_reason) is not str or finish_reason not in _FINISH_REASONS:
-        return None
-    asked = b"%d" % prompt_tokens if type(prompt_tokens) is int else b"null" if prompt_tokens is None else None
-    given = b"%d" % reply_tokens if type(reply_tokens) is int else b"null" if reply_tokens is None else None
-    if asked is None or given is None:
-        return None
-    try:
-        return _TEXT_JSON % (asked, given, to_json(text), _FINISH_REASONS[finish_reason])
-    except PydanticSerializationError:
-        return None  # lone surrogates
 
 
 def read(schema: str, value: bytes) -> Reply:
