@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 from operator import add
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from flowchain.store.key import KEY_BYTES
 
@@ -30,6 +30,7 @@ PLACE_BITS = 6
 PLACE = 2**PLACE_BITS - 1
 _DIGEST_BYTES = 32
 _LENGTHS = struct.Struct("<2I")  # of an entry's texts
+_DIRECTORY_BYTES = KEY_BYTES + _DIGEST_BYTES + _LENGTHS.size  # an entry; the texts come after it
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 HOLE = bytes(KEY_BYTES)
 """The key, and the digest, of an entry that was removed."""
@@ -37,8 +38,24 @@ Head: TypeAlias = tuple[str, str, str]
 """Kind, model and schema: what the entries of a block have in common."""
 Written: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 """Key, digest, asked and value of an entry on its way into a block: no class, since it is made for every reply."""
-COLUMNS = "seq, kind, model, schema, entries, body"
+HEAD_COLUMNS = "seq, kind, model, schema, entries"
+"""Of a row, in the order that `read_alone` takes."""
+COLUMNS = f"{HEAD_COLUMNS}, body"
 """Of a row, in the order that `opened` takes."""
+
+
+class Readable(Protocol):
+    """A body that stays in its file."""
+
+    def __len__(self) -> int: ...
+
+    def seek(self, offset: int, /) -> object:
+        """Go to a byte, or to the end; an error behind it."""
+        ...
+
+    def read(self, length: int, /) -> bytes:
+        """Give so many bytes from there, or as many as there are."""
+        ...
 
 
 class Entry(NamedTuple):
@@ -115,7 +132,7 @@ def opened(row: Sequence[Any]) -> Block | None:
     if type(count) is not int or type(body) is not bytes or not 0 <= count <= MOST_ENTRIES:
         return None
     head = count * (KEY_BYTES + _DIGEST_BYTES)
-    start = head + count * 8
+    start = count * _DIRECTORY_BYTES
     if len(body) < start:
         return None
     lengths = struct.unpack_from(f"<{2 * count}I", body, head)
@@ -123,6 +140,30 @@ def opened(row: Sequence[Any]) -> Block | None:
     if ends[-1] != len(body):
         return None
     return Block(seq, (kind, model, schema), count, ends, body)
+
+
+def read_alone(row: Sequence[Any], place: int, body: Readable) -> Entry | None:
+    """Read one entry of a body that is not read as a whole; None where its digest does not fit."""
+    seq, kind, model, schema, count = row
+    if type(count) is not int or not place < count <= MOST_ENTRIES:
+        return None
+    start = count * _DIRECTORY_BYTES
+    body.seek(0)
+    directory = body.read(start)
+    if len(directory) < start:
+        return None
+    lengths = struct.unpack_from(f"<{2 * count}I", directory, count * (KEY_BYTES + _DIGEST_BYTES))
+    if start + sum(lengths) != len(body):
+        return None
+    body.seek(start + sum(lengths[: 2 * place]))
+    middle, rest = lengths[2 * place : 2 * place + 2]
+    text = body.read(middle + rest)
+    asked, value = text[:middle], text[middle:]
+    key = directory[place * KEY_BYTES : (place + 1) * KEY_BYTES]
+    at = count * KEY_BYTES + place * _DIGEST_BYTES
+    if digest_of(key, (kind, model, schema), asked, value) != directory[at : at + _DIGEST_BYTES]:
+        return None
+    return _new(Entry, (numbered(seq, place), key, kind, model, schema, asked, value))
 
 
 def keys_in(count: object, body: object) -> list[bytes]:
@@ -190,20 +231,22 @@ def places_in(bits: int) -> list[int]:
 
 def sealed(head: Head, keys: Sequence[bytes], asked: Sequence[bytes], values: Sequence[bytes]) -> list[Written]:
     """Give entries with the digests that they must have."""
-    size, text = _heads.get(head) or _begun(head)
+    begun = _heads.get(head) or _begun(head)
     return [
-        (key, sha256(b"".join((size, b"%d " % len(one), key, text, one, value))).digest(), one, value)
-        for key, one, value in zip(keys, asked, values, strict=True)
+        (key, _digest(begun, key, one, value), one, value) for key, one, value in zip(keys, asked, values, strict=True)
     ]
 
 
 def digest_of(key: bytes, head: Head, asked: bytes, value: bytes) -> bytes:
     """Give the digest that an entry must have."""
     try:
-        ((_, digest, _, _),) = sealed(head, [key], [asked], [value])
+        return _digest(_heads.get(head) or _begun(head), key, asked, value)
     except (TypeError, AttributeError, UnicodeError):
         return b""  # a damaged row may hold other types than were written; this fits no digest
-    return digest
+
+
+def _digest(begun: tuple[bytes, bytes], key: bytes, asked: bytes, value: bytes) -> bytes:
+    return sha256(b"".join((begun[0], b"%d " % len(asked), key, begun[1], asked, value))).digest()
 
 
 _heads: dict[Head, tuple[bytes, bytes]] = {}

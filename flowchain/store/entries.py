@@ -23,6 +23,7 @@ from flowchain.store.places import Places, removal
 
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
+_FEW = 2  # of a block's entries: it takes longer to read more of them one by one than to read the block
 _KEYS_A_LEAF = 100  # at least, of the table that places are looked up in
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -157,10 +158,17 @@ def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) 
     by_block: dict[int, list[tuple[bytes, int]]] = {}
     for key, number in wanted:
         seq, place = located(number)
-        by_block.setdefault(seq, []).append((key, place))
+        if seq in by_block:
+            by_block[seq].append((key, place))
+        else:
+            by_block[seq] = [(key, place)]
     found: dict[bytes, Entry] = {}
     damaged: list[int] = []
-    for row in _rows(connection, list(by_block)):
+    few = [seq for seq, some in by_block.items() if len(some) <= _FEW]
+    for row in _rows(connection, few, block.HEAD_COLUMNS) if few else ():
+        if _find_alone(connection, row, by_block[row[0]], found):
+            del by_block[row[0]]
+    for row in _rows(connection, list(by_block)) if by_block else ():
         opened = block.opened(row)
         for key, place in by_block[row[0]]:
             entry = None if opened is None else opened.entry(place)
@@ -172,11 +180,36 @@ def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) 
     return found, damaged
 
 
-def _rows(connection: sqlite3.Connection, blocks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+def _find_alone(
+    connection: sqlite3.Connection,
+    row: Sequence[Any],
+    wanted: Sequence[tuple[bytes, int]],
+    found: dict[bytes, Entry],
+) -> bool:
+    """Read a few entries without the rest of their block; False where one is not sound, or the block is another now."""
+    try:
+        with connection.blobopen("block", "body", row[0], readonly=True) as body:
+            for key, place in wanted:
+                entry = block.read_alone(row, place, body)
+                if entry is None:
+                    return False
+                if entry[1] == key:
+                    found[key] = entry
+    except sqlite3.Error:
+        return False  # to read the whole block will tell why
+    return True
+
+
+def _rows(
+    connection: sqlite3.Connection, blocks: Sequence[int], columns: str = block.COLUMNS
+) -> Iterator[tuple[Any, ...]]:
+    if len(blocks) == 1:
+        yield from connection.execute(f"SELECT {columns} FROM block WHERE seq = ?", blocks)
+        return
     for start in range(0, len(blocks), _BLOCKS_A_QUERY):
         some = blocks[start : start + _BLOCKS_A_QUERY]
         marks = ",".join("?" * len(some))
-        yield from connection.execute(f"SELECT {block.COLUMNS} FROM block WHERE seq IN ({marks})", some)
+        yield from connection.execute(f"SELECT {columns} FROM block WHERE seq IN ({marks})", some)
 
 
 def newest(journal: Journal, kind: str, most: int | None = None) -> list[Entry]:

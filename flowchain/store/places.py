@@ -12,6 +12,7 @@ vain learns its marks by heart, unless they are many: what is recorded is new, m
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 
@@ -39,7 +40,7 @@ class Places:
         self._recent: dict[bytes, int] = {}
         self._absent: set[bytes] = set()
         self._marks: set[int] | None = None
-        self._asked = 0  # keys, in vain or not, since the marks could have been learnt
+        self._asked = 0  # how many keys, in vain
         self._placed = 0
         self._most_recent = _MOST_RECENT
         self.last = 0
@@ -80,6 +81,7 @@ class Places:
         """Give the mark of a key of which the table alone knows whether it is there; `refresh` comes before."""
         if not self._placed or key in self._recent or key in self._absent:
             return None
+        self._asked += 1  # nearly all that is recorded is new
         return _mark(key) if self._perhaps_placed(connection, [key]) else None
 
     def find(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
@@ -90,26 +92,29 @@ class Places:
         if not recent.keys().isdisjoint(keys):
             found = [(key, recent[key]) for key in keys if key in recent]
             others = [key for key in keys if key not in recent]
-        if self._placed and not absent.issuperset(others):
-            others = self._perhaps_placed(connection, [key for key in others if key not in absent])
-            if others:
-                placed = _looked_up(connection, others)
-                found += placed
+        if not self._placed or absent.issuperset(others):
+            return found
+        others = self._perhaps_placed(connection, [key for key in others if key not in absent])
+        if others:
+            placed = _looked_up(connection, others)
+            missing = set(others).difference([key for key, _ in placed])
+            if missing:
+                self._asked += len(missing)
                 if len(absent) > _MOST_ABSENT:
                     absent.clear()
-                absent.update(others)
-                absent.difference_update([key for key, _ in placed])
+                absent |= missing
+            found += placed
         return found
 
     def _perhaps_placed(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Sequence[bytes]:
         """Leave out the keys that are known not to be in the table."""
         if self._marks is None:
-            before, self._asked = self._asked, self._asked + len(keys)
-            if not before <= _ASKED_OFTEN < self._asked:
+            if self._asked < _ASKED_OFTEN:
                 return keys
             rows = connection.execute("SELECT mark FROM place LIMIT ?", (_MOST_MARKS + 1,)).fetchall()
             if len(rows) > _MOST_MARKS:
-                return keys  # for good: a table grows
+                self._asked = -sys.maxsize  # a table grows: never again
+                return keys
             self._marks = {mark for (mark,) in rows}
         if self._marks.isdisjoint(map(_mark, keys)):
             return ()
@@ -120,7 +125,7 @@ class Places:
         if self._marks is not None:
             self._marks.update(map(_mark, keys))
             if len(self._marks) > _MOST_MARKS:
-                self._marks = None
+                self._marks, self._asked = None, -sys.maxsize
 
     def folding(self, connection: sqlite3.Connection, added: Mapping[bytes, int], last: int) -> list[Statement]:
         """Give the statements that move all keys, those just added among them, into the table; none if they are few."""
@@ -173,6 +178,9 @@ def _placed(connection: sqlite3.Connection) -> int:
 
 
 def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    if len(keys) == 1:
+        rows = connection.execute("SELECT entry FROM place WHERE mark = ?", (_mark(keys[0]),)).fetchall()
+        return [(keys[0], number) for (number,) in rows if type(number) is int]
     found: list[tuple[bytes, int]] = []
     for start in range(0, len(keys), _KEYS_A_QUERY):
         some = keys[start : start + _KEYS_A_QUERY]

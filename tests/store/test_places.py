@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowchain.store import block, places
-from flowchain.store.block import HOLE, MOST_BYTES, MOST_ENTRIES, Written, body_of, digest_of, opened, parts
+from flowchain.store.block import HOLE, MOST_BYTES, MOST_ENTRIES, Written, body_of, digest_of, opened, parts, read_alone
 from flowchain.store.store import Store
 from tests.store.requests import asked, reply
 
@@ -190,6 +191,52 @@ def test_a_block_gives_back_what_was_written_but_for_its_holes(
         else:
             assert entry == (block.numbered(9, place), key, *head[1:3], "TextReply/1", asked_, value)
     assert list(found.places()) == [place for place in range(len(given_)) if place not in gone]
+
+
+class Body(io.BytesIO):
+    """Behaves as a body in a file, which knows its length and where it ends."""
+
+    def __len__(self) -> int:
+        return len(self.getbuffer())
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        if not 0 <= offset <= len(self):
+            raise ValueError("offset out of blob range")
+        return super().seek(offset, whence)
+
+
+@given(ENTRIES.filter(bool), st.data())
+@settings(max_examples=50)
+def test_an_entry_read_alone_is_what_the_whole_block_says(
+    given_: list[tuple[bytes, bytes, bytes]], data: st.DataObject
+) -> None:
+    body = bytearray(body_of([written(*entry) for entry in given_]))
+    for at in data.draw(st.lists(st.integers(0, len(body) - 1), max_size=2)):
+        body[at] ^= 1 << data.draw(st.integers(0, 7))
+    head = (9, "generate", "m", "TextReply/1", data.draw(st.just(len(given_)) | st.integers(-1, 70)))
+    whole = opened((*head, bytes(body)))
+    for place in range(64):
+        assert read_alone(head, place, Body(body)) == (None if whole is None else whole.entry(place))
+
+
+def test_what_is_looked_up_alone_is_read_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(10)])
+        monkeypatch.setattr(block, "opened", None)  # which reads a block
+        assert [store.recall([asked(number)]) for number in range(10)] == [[reply(number)] for number in range(10)]
+
+
+def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(10)])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE block SET body = CAST(replace(body, 'reply 7', 'reply 8') AS BLOB)")
+        with pytest.warns(RuntimeWarning, match="1 damaged"):
+            assert store.recall([asked(7)]) == [None]
+        assert [store.recall([asked(number)]) for number in range(10) if number != 7] == [
+            [reply(number)] for number in range(10) if number != 7
+        ]
+        assert store.verify().is_sound
 
 
 @given(st.lists(st.integers(0, MOST_BYTES), max_size=200))
