@@ -121,7 +121,7 @@ def judge(data: st.DataObject) -> None:
         assert again & before == set()
 
 
-@settings(max_examples=200)
+@settings(max_examples=2_000)
 @given(st.data())
 def test_any_world(data: st.DataObject) -> None:
     judge(data)
