@@ -7,7 +7,8 @@ concurrent runs share batches; they only have to be of one task and one manner o
 Within a kind the longest go together, since a padded batch costs its longest row; every eighth cut is made around the
 oldest request, so that a short one never waits for ever. What is asked again comes first, since it has waited, and what
 begins last ends last. Where several runs wait for more than one batch, each has an equal share of it, and what one
-leaves goes to the others: a run's ten thousand requests don't keep another's only one.
+leaves goes to the others: a run's ten thousand requests don't keep another's only one. Where a call is of one request,
+as at a server, runs take turns: there is nothing to pad.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
@@ -109,13 +111,13 @@ class Waiting(Generic[J]):
 
 
 class _Line(Generic[J]):
-    """What waits of one kind: (length, minus arrival, job, run), and how many of each run."""
+    """What waits of one kind: (length, minus arrival, job, run), and how many of each run, the next in turn first."""
 
     __slots__ = ("counts", "entries", "is_sorted")
 
     def __init__(self) -> None:
         self.entries: list[tuple[float, int, J, Any]] = []
-        self.counts: dict[Any, int] = {}
+        self.counts: OrderedDict[Any, int] = OrderedDict()
         self.is_sorted = True
 
     def cut(self, rows: int, is_around_oldest: bool) -> list[tuple[float, int, J, Any]]:
@@ -128,8 +130,12 @@ class _Line(Generic[J]):
         if end > rows and is_around_oldest:
             oldest = max(range(end), key=lambda index: entries[index][1])
             end = max(oldest + 1, rows)
+        if rows == 1 < len(counts) and not is_around_oldest:
+            following = next(iter(counts))
+            at = next(index for index in reversed(range(end)) if entries[index][3] is following)
+            taken = [entries.pop(at)]
         # As many runs as requests, or one run alone, have nothing to share.
-        if rows < len(entries) > len(counts) > 1:
+        elif rows < len(entries) > len(counts) > 1:
             chosen = self._shared(rows, end)
             taken = [entries[index] for index in chosen]
             gone = set(chosen)
@@ -142,6 +148,7 @@ class _Line(Generic[J]):
         for entry in taken:
             run = entry[3]
             counts[run] -= 1
+            counts.move_to_end(run)
             if not counts[run]:
                 del counts[run]
         return taken

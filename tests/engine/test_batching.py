@@ -130,6 +130,21 @@ def test_every_waiting_run_has_its_share_of_a_batch(jobs: list[tuple[int, str]],
     assert waiting.take() == []
 
 
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=2, max_size=8))
+def test_where_one_goes_at_a_time_runs_take_turns(runs: list[tuple[int, int]]) -> None:
+    """Each keeps so many requests of such a length in line; none waits for more than a round and two cuts beside it."""
+    waiting: Waiting[int] = Waiting(1)
+    for run, (count, length) in enumerate(runs):
+        for _ in range(count):
+            waiting.add(run, EmbedRequest(text="x" * length), run)
+    last = dict.fromkeys(range(len(runs)), 0)
+    for cut in range(1, 100):
+        (run,) = waiting.take()
+        last[run] = cut
+        waiting.add(run, EmbedRequest(text="x" * runs[run][1]), run)
+        assert cut - min(last.values()) <= len(runs) + 2
+
+
 def test_a_lone_request_is_in_the_next_batch_however_many_another_run_has_waiting() -> None:
     waiting: Waiting[str] = Waiting(128)
     for number in range(10_000):
@@ -140,7 +155,7 @@ def test_a_lone_request_is_in_the_next_batch_however_many_another_run_has_waitin
         assert batch == {"many": 127, "lone": 1}
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=60), st.integers(1, 9))
+@given(st.lists(TEXTS, min_size=1, max_size=60), st.integers(2, 9))
 def test_runs_of_one_request_each_are_sorted_as_one_run_is(texts: list[str], rows: int) -> None:
     """Fairness costs no padding where there is nothing to be fair about."""
     apart: Waiting[int] = Waiting(rows)
