@@ -55,7 +55,7 @@ class RoomyLayer(DynamicLayer):
     def narrow(self, rows: torch.Tensor, first: int) -> None:
         """Keep these rows, and of the columns those from *first* on."""
         if self._room is not None:
-            keys, values = (_with_spare(full[rows, :, first : self._used]) for full in self._room)
+            keys, values = (_with_spare(full[:, :, first : self._used].index_select(0, rows)) for full in self._room)
             self._take(keys, values, self._used - first)
 
     def _take(self, keys: torch.Tensor, values: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,6 +63,26 @@ class RoomyLayer(DynamicLayer):
         views = keys[..., :used, :], values[..., :used, :]
         self.keys, self.values = views
         return views
+
+
+class TakenLayer(DynamicLayer):
+    """A cache layer that is filled once, as an encoder's is, and keeps what it is given instead of a copy."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take keys and values."""
+        if self.is_initialized:
+            return super().update(key_states, value_states, *args, **kwargs)
+        self.lazy_initialization(key_states, value_states)
+        self.keys, self.values = key_states, value_states
+        return key_states, value_states
+
+    def narrow(self, rows: torch.Tensor, columns: int) -> None:
+        """Keep these rows, and so many columns."""
+        if self.keys is not None and self.values is not None:
+            self.keys = self.keys[:, :, :columns].index_select(0, rows)
+            self.values = self.values[:, :, :columns].index_select(0, rows)
 
 
 class Filled(NamedTuple):
@@ -88,10 +108,10 @@ def stacked(rows: Sequence[Filled]) -> DynamicCache:
     )
 
 
-def empty() -> DynamicCache:
-    """Make a cache without any tokens, whose layers are roomy."""
+def empty(kind: type[DynamicLayer] = RoomyLayer) -> DynamicCache:
+    """Make a cache without any tokens, of layers of this kind."""
     cache = DynamicCache()
-    cache.layer_class_to_replicate = RoomyLayer
+    cache.layer_class_to_replicate = kind
     return cache
 
 
@@ -118,6 +138,7 @@ def _with_spare(used: torch.Tensor, columns: int | None = None) -> torch.Tensor:
     rows, heads, filled, size = used.shape
     # A quarter more each time keeps the copying linear in the length.
     wanted = max(filled if columns is None else columns, filled + filled // 4) + _SPARE
-    room = used.new_zeros(rows, heads, wanted, size)
+    # A column is written before it is seen.
+    room = used.new_empty(rows, heads, wanted, size)
     room[..., :filled, :] = used
     return room

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from flowchain.models.transformers.cache import RoomyLayer, empty
+from flowchain.models.transformers.cache import RoomyLayer, TakenLayer, empty
 from flowchain.models.transformers.decoder_only import Cutter
 from flowchain.models.transformers.forward import call
 
@@ -34,7 +34,7 @@ class Seq2SeqBatch:
             self._states[row, : len(state)] = state
         self._mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
         self._is_padded = not bool(self._mask.all())
-        self._cache = EncoderDecoderCache(empty(), DynamicCache())
+        self._cache = EncoderDecoderCache(empty(), empty(TakenLayer))
         self._tokens = torch.tensor([start[-1] for start in starts], device=device)
 
     def logits(self) -> torch.Tensor:
@@ -63,9 +63,9 @@ class Seq2SeqBatch:
         for layer in self._cache.self_attention_cache.layers:
             if isinstance(layer, RoomyLayer):
                 layer.narrow(rows, 0)
-        crossing: list[Any] = self._cache.cross_attention_cache.layers
-        for layer in crossing:
-            layer.keys, layer.values = layer.keys[rows, :, :longest], layer.values[rows, :, :longest]
+        for layer in self._cache.cross_attention_cache.layers:
+            if isinstance(layer, TakenLayer):
+                layer.narrow(rows, longest)
 
 
 def encode(module: Any, prompts: Sequence[Sequence[int]], cut: Cutter) -> list[torch.Tensor]:

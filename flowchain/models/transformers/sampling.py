@@ -72,7 +72,7 @@ def choose(logits: torch.Tensor, choosers: Sequence[Chooser], steps: Sequence[in
     >>> choose(torch.tensor([[0.0, 2.0, 1.0]]), [chooser(Sampling(), [1])], [0])
     [1]
     """
-    best: torch.Tensor = logits.max(dim=-1).values
+    best, likeliest = logits.max(dim=-1)
     # -inf marks a forbidden token; +inf and NaN are a broken model, and so is a row without any allowed token.
     if not bool(torch.isfinite(best).all()):
         raise ModelError(
@@ -81,7 +81,7 @@ def choose(logits: torch.Tensor, choosers: Sequence[Chooser], steps: Sequence[in
             wanted="finite logits",
             fix="The weights are broken, or the precision is too low for them: try dtype='float32'.",
         )
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
+    tokens: list[int] = likeliest.tolist()
     groups: dict[tuple[float, int, float], list[int]] = {}
     for row, one in enumerate(choosers):
         if not one.is_greedy:
