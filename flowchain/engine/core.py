@@ -33,6 +33,8 @@ from flowchain.records import Reply
 
 WIDEST_MAP = 1_024  # items of one map in progress at once: enough for full batches, and bounded memory
 
+_NO_REQUESTS = (Children, Demand, Wait, Recall, Save, Ended)
+
 
 class Core:
     """See the module's text.
@@ -280,7 +282,18 @@ class Core:
         task.frame.let_go(task)
 
     def _take(self, task: Task, effect: Effect) -> None:
-        if isinstance(effect, Children):
+        if not isinstance(effect, _NO_REQUESTS):
+            first, count = self._number, len(effect)
+            self._number += count
+            if count == 1:
+                pending = Pending(effect[0], task, 0, first)
+                task.pending = (pending,)
+                self.outbox.append(pending)
+                return
+            task.replies, task.missing = [None] * count, count
+            task.pending = tuple([Pending(request, task, at, first + at) for at, request in enumerate(effect)])
+            self.outbox += task.pending
+        elif isinstance(effect, Children):
             task.family = Family(task, effect)
             self._spawn(task.family)
         elif isinstance(effect, Demand):
@@ -304,13 +317,6 @@ class Core:
             if self._on_loop is not None:
                 self._on_loop(task.frame, task.step, effect)
             self._ready.append((task, [], None))
-        else:
-            first, count = self._number, len(effect)
-            self._number += count
-            if count > 1:
-                task.replies, task.missing = [None] * count, count
-            task.pending = tuple([Pending(request, task, at, first + at) for at, request in enumerate(effect)])
-            self.outbox += task.pending
 
     def _answer(self, task: Task, position: int, reply: Any, error: Exception | None) -> None:
         if error is not None:

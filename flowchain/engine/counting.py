@@ -13,6 +13,8 @@ from flowchain.windows.fit import plain_text, tokens_of, window_of
 class Counting:
     """A model as a program sees it; keeps every count it is asked for."""
 
+    __slots__ = ("_model", "calls", "counts", "name", "window")
+
     def __init__(self, model: Model) -> None:
         self._model = model
         self.name = model.name

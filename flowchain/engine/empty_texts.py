@@ -5,7 +5,7 @@ A text that reaches a model by another way (a template, a function, a branch) is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flowchain.errors import InputError
@@ -59,13 +59,13 @@ def _made_from(source: Any) -> str | None:
     return source.name if isinstance(source, Input) else None
 
 
-def refuse_empty(reads: Reads, given: Mapping[str, Any]) -> None:
-    """Refuse texts without words, and a list of no documents.
+def refuse_empty(reads: Reads, given: Iterable[tuple[str, Any]]) -> None:
+    """Refuse texts without words, and a list of no documents, among inputs by name.
 
     Raises:
         InputError: naming the input and, in a list, the document.
     """
-    for name, value in given.items():
+    for name, value in given:
         if type(value) is str and value and not value.isspace():
             continue  # nearly always, and rows may be many
         if name in reads.texts:

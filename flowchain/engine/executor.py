@@ -116,13 +116,14 @@ class Executor:
 
     def _bound(self, given: Mapping[str, Any], settings: Settings) -> list[Any]:
         values = self.inputs.bind(given)
-        return self._cleaned(self.inputs.nodes, values, settings) if self._steps else values
+        return self._cleaned(self.inputs.nodes, self.inputs.names, values, settings) if self._steps else values
 
-    def _cleaned(self, nodes: Sequence[Input[Any]], values: list[Any], settings: Settings) -> list[Any]:
-        names = tuple(node.name for node in nodes)
+    def _cleaned(
+        self, nodes: Sequence[Input[Any]], names: Sequence[str], values: list[Any], settings: Settings
+    ) -> list[Any]:
         values = clean(names, values, on_bad_text=settings.on_bad_text, on_control=settings.on_control)
         if self._documents.texts or self._documents.lists:
-            refuse_empty(self._documents, dict(zip(names, values, strict=True)))
+            refuse_empty(self._documents, zip(names, values, strict=True))
         if self._limited:
             check_tokens(nodes, values, self._limited, self.models(settings))
         return values
@@ -132,7 +133,8 @@ class Executor:
         values = self.inputs.bind_known(given, not_given)
         known = [index for index, value in enumerate(values) if is_known(value)]
         nodes = [self.inputs.nodes[index] for index in known]
-        cleaned = self._cleaned(nodes, [values[index] for index in known], settings)
+        names = [node.name for node in nodes]
+        cleaned = self._cleaned(nodes, names, [values[index] for index in known], settings)
         for index, value in zip(known, cleaned, strict=True):
             values[index] = value
         return preview(self.plan, values, self.models(settings))

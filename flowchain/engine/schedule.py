@@ -48,11 +48,12 @@ def schedule(session: Session) -> Schedule:
     started = given = 0
     is_exhausted = False
 
-    def has_room() -> bool:
-        return not is_exhausted and started - given - len(done) < width and started - given < _AHEAD * width
+    def room() -> int:
+        ahead = started - given
+        return 0 if is_exhausted else min(width + len(done), _AHEAD * width) - ahead
 
     while True:
-        while has_room():
+        for _ in range(room()):
             inputs = yield NEED_ROW
             if inputs is None:
                 is_exhausted = True
@@ -71,7 +72,7 @@ def schedule(session: Session) -> Schedule:
             given += 1
         if is_exhausted and given == started:
             return
-        if not has_room():
+        if room() <= 0:
             yield Pause(_patience(session))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flowchain.errors import ModelError
 from flowchain.excerpt import Excerpt, cut
-from flowchain.protocols import Model
+from flowchain.protocols import Model, Window
 from flowchain.records import Request
 from flowchain.windows.fit import tokens_of, window_of
 from flowchain.windows.split import split
@@ -58,9 +58,11 @@ def room_for(model: Model, request: Callable[[str], Request[Any]], max_tokens: i
     Raises:
         ModelError: nothing fits beside the fixed part: window, fixed tokens, reserve and what is missing.
     """
-    room = measure(model, request, max_tokens)
     window = window_of(model)
-    if room is not None and window is not None and room.tokens < 1:
+    if window is None:
+        return None
+    room = _measured(window, model, request, max_tokens)
+    if room.tokens < 1:
         reserve = max_tokens if window.is_shared else 0
         fixed = window.tokens - reserve - room.tokens
         most = max(1, window.tokens - fixed)
@@ -79,8 +81,10 @@ def room_for(model: Model, request: Callable[[str], Request[Any]], max_tokens: i
 def measure(model: Model, request: Callable[[str], Request[Any]], max_tokens: int) -> Room | None:
     """Give the room as `room_for` does, also where there is none left."""
     window = window_of(model)
-    if window is None:
-        return None
+    return None if window is None else _measured(window, model, request, max_tokens)
+
+
+def _measured(window: Window, model: Model, request: Callable[[str], Request[Any]], max_tokens: int) -> Room:
     fixed = tokens_of(model, request(""))
     reserve = max_tokens if window.is_shared else 0
     return Room(window.tokens - fixed - reserve, lambda text: max(0, tokens_of(model, request(text)) - fixed))

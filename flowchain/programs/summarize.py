@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
@@ -35,21 +35,13 @@ def summarize(
         return text if on_empty == "pass" else ""
     refuse_empty(site, "text", text)
 
-    def asking(instruction: str | None) -> Callable[..., SummarizeRequest]:
-        told = None if instruction is None else Excerpt(instruction)  # the developer's words, not a document's
-        return lambda piece, tokens=max_tokens: SummarizeRequest(
-            text=piece,
-            focus=focus,
-            instruction=told,
-            max_tokens=tokens,
-            on_empty_output=on_empty_output,
-            on_length=on_length,
-        )
-
-    request = then = asking(instruction)
+    request = then = _Asking(focus, _told(instruction), max_tokens, on_empty_output, on_length)
     room = later = room_for(site.model, request, max_tokens)
     if combine_instruction is not None:
-        then, later = asking(combine_instruction), None  # measured only where a text is read in pieces
+        then, later = (
+            replace(request, instruction=_told(combine_instruction)),
+            None,
+        )  # measured only where a text is read in pieces
     while room is not None and not room.holds(text):
         later = later or room_for(site.model, then, max_tokens)
         assert later is not None  # the model has a window, as the first request showed
@@ -61,6 +53,31 @@ def summarize(
         request, room = then, later
     reply = yield from ask(request(text))
     return _excerpt(text, reply)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """Makes the request for a text; one object a row, where a function within the program would be ten."""
+
+    focus: str | None
+    instruction: Excerpt | None
+    max_tokens: int
+    on_empty_output: OnEmptyOutput
+    on_length: OnLength
+
+    def __call__(self, text: str, max_tokens: int | None = None) -> SummarizeRequest:
+        return SummarizeRequest(
+            text=text,
+            focus=self.focus,
+            instruction=self.instruction,
+            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
+            on_empty_output=self.on_empty_output,
+            on_length=self.on_length,
+        )
+
+
+def _told(instruction: str | None) -> Excerpt | None:
+    return None if instruction is None else Excerpt(instruction)  # the developer's words, not a document's
 
 
 SEPARATOR_TOKENS = 2  # what the empty line between two summaries costs at most, in common tokenizers

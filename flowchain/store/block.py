@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
@@ -91,16 +91,40 @@ class Block:
         start = self.size * KEY_BYTES + place * _DIGEST_BYTES
         return self.body[start : start + _DIGEST_BYTES]
 
+    def keys(self) -> list[bytes]:
+        """Give all keys, zeros for holes."""
+        return [self.body[at : at + KEY_BYTES] for at in range(0, self.size * KEY_BYTES, KEY_BYTES)]
+
+    def digests(self) -> list[bytes]:
+        """Give all digests, zeros for holes."""
+        start = self.size * KEY_BYTES
+        return [
+            self.body[at : at + _DIGEST_BYTES] for at in range(start, start + self.size * _DIGEST_BYTES, _DIGEST_BYTES)
+        ]
+
     def entry(self, place: int) -> Entry | None:
         """Give an entry; None where its digest does not fit, or where there is none."""
-        if place >= self.size:
-            return None
-        key = self.key(place)
-        asked, value = self._texts(place)
-        if digest_of(key, self.head, asked, value) != self.digest(place):
-            return None
-        kind, model, schema = self.head
-        return _new(Entry, (numbered(self.seq, place), key, kind, model, schema, asked, value))
+        return self.entries([place])[0]
+
+    def entries(self, places: Iterable[int]) -> list[Entry | None]:
+        """Give the entries at places, as `entry` does."""
+        body, ends, (kind, model, schema) = self.body, self.ends, self.head
+        try:
+            begun = _heads.get(self.head) or _begun(self.head)
+        except (TypeError, AttributeError, UnicodeError):  # other types than were written
+            return [None for _ in places]
+        found: list[Entry | None] = []
+        for place in places:
+            if place >= self.size:
+                found.append(None)
+                continue
+            key = body[place * KEY_BYTES : (place + 1) * KEY_BYTES]
+            start, middle, end = ends[2 * place : 2 * place + 3]
+            asked, value = body[start:middle], body[middle:end]
+            is_sound = _digest(begun, key, asked, value) == self.digest(place)
+            number = self.seq << PLACE_BITS | place
+            found.append(_new(Entry, (number, key, kind, model, schema, asked, value)) if is_sound else None)
+        return found
 
     def is_hole(self, place: int) -> bool:
         """Was there never an entry, or is it removed?"""

@@ -169,14 +169,16 @@ def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) 
         if _find_alone(connection, row, by_block[row[0]], found):
             del by_block[row[0]]
     for row in _rows(connection, list(by_block)) if by_block else ():
-        opened = block.opened(row)
-        for key, place in by_block[row[0]]:
-            entry = None if opened is None else opened.entry(place)
-            if entry is not None:
-                if entry[1] == key:  # else another's, whose key begins alike
-                    found[key] = entry
-            elif opened is None or not opened.is_hole(place):
-                damaged.append(numbered(row[0], place))
+        some, opened = by_block[row[0]], block.opened(row)
+        if opened is None:
+            damaged += [numbered(row[0], place) for _, place in some]
+            continue
+        for (key, place), entry in zip(some, opened.entries([place for _, place in some]), strict=True):
+            if entry is None:
+                if not opened.is_hole(place):
+                    damaged.append(numbered(row[0], place))
+            elif entry[1] == key:  # else another's, whose key begins alike
+                found[key] = entry
     return found, damaged
 
 

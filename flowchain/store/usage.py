@@ -50,5 +50,5 @@ def _pairs(row: Sequence[Any], bits: int) -> list[tuple[bytes, bytes]]:
     opened = block.opened(row)
     if opened is None:
         return []
-    pairs = [(opened.key(place), opened.digest(place)) for place in range(opened.size) if bits >> place & 1]
-    return [pair for pair in pairs if pair != (block.HOLE, block.HOLE)]
+    pairs = zip(opened.keys(), opened.digests(), strict=True)
+    return [pair for place, pair in enumerate(pairs) if bits >> place & 1 and pair != (block.HOLE, block.HOLE)]
