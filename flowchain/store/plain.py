@@ -29,8 +29,8 @@ from flowchain.records import (
 )
 
 Taken: TypeAlias = "dict[str, Any] | None"
-# By identity: an equal text that is another object only means the general way.
-_RETRY, _ACCEPT, _NONE = "retry", "accept", ()
+# By identity: an equal text that is another object, of a class of its own perhaps, only means the general way.
+_RETRY, _ACCEPT, _SIMPLE, _MEAN, _NONE = "retry", "accept", "simple", "mean", ()
 _FINISH_REASONS = frozenset(get_args(FinishReason))
 _COUNTS: frozenset[object] = frozenset({int, NoneType})
 
@@ -113,12 +113,12 @@ def _classify(request: ClassifyRequest) -> Taken:
 
 def _extract(request: ExtractRequest) -> Taken:
     text = _text(request.text)
-    return None if text is None or request.aggregation != "simple" else {"text": text}
+    return None if text is None or request.aggregation is not _SIMPLE else {"text": text}
 
 
 def _embed(request: EmbedRequest) -> Taken:
     text = _text(request.text)
-    is_plain = request.normalize is True and request.pooling == "mean"
+    is_plain = request.normalize is True and request.pooling is _MEAN
     return None if text is None or not is_plain else {"text": text}
 
 

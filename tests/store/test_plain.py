@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, replace
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from flowchain.protocols import Asked
 from flowchain.records import Reply, Request, SummaryReply, TextReply
 from flowchain.store import key, plain
 from flowchain.store import reply as replies
-from flowchain.store.key import address_of
+from flowchain.store.key import Address, address_of
 from tests.store.requests import FIELDS, REPLIES, TEXTS
 
 
@@ -30,12 +31,46 @@ def mostly_ordinary(draw: st.DrawFn) -> Request[Any]:
     return kind(**given_)
 
 
-@given(mostly_ordinary(), TEXTS)
-def test_keys_are_those_of_the_general_way(request_: Request[Any], fingerprint: str) -> None:
-    by_hand = address_of(Asked(request_, fingerprint))
+def general(asked: Asked) -> Address:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(key, "REQUESTS", {})
-        assert address_of(Asked(request_, fingerprint)) == by_hand
+        return address_of(asked)
+
+
+@given(mostly_ordinary(), TEXTS)
+def test_keys_are_those_of_the_general_way(request_: Request[Any], fingerprint: str) -> None:
+    asked = Asked(request_, fingerprint)
+    assert address_of(asked) == general(asked)
+
+
+class Text(str):
+    """Equals a plain text, and is none."""
+
+
+class Enumerated(StrEnum):
+    """As many write the few texts that a field may be."""
+
+    MEAN = "mean"
+    SIMPLE = "simple"
+    ACCEPT = "accept"
+    RETRY = "retry"
+
+
+def alike(value: object) -> list[object]:
+    """Give what equals a value, and may be written otherwise."""
+    if isinstance(value, str):
+        return [Text(value), Excerpt(value, []), "".join(list(value)), *(one for one in Enumerated if one == value)]
+    return [int(value), float(value), bool(value)] if isinstance(value, int) else [value]
+
+
+@pytest.mark.parametrize("kind", plain.REQUESTS, ids=lambda kind: kind.__name__)
+def test_what_only_equals_a_default_is_written_as_in_the_general_way(kind: type[Request[Any]]) -> None:
+    values: dict[str, Any] = {"max_tokens": 1, "documents": ("a",), "labels": ("a",)}
+    ordinary = kind(**{field.name: values.get(field.name, "a") for field in fields(kind) if field.default is MISSING})
+    for field in fields(kind):
+        for value in alike(getattr(ordinary, field.name)):
+            asked = Asked(replace(ordinary, **{field.name: value}), "model@1")
+            assert address_of(asked) == general(asked)
 
 
 def written(reply: Reply) -> object:
