@@ -103,13 +103,12 @@ class Host:
                 if self._is_closing:
                     return
             if batch is None:
-                self.submit(self._line.look(waited_s))
+                if found := self._line.look(waited_s):
+                    self.submit(found)
                 continue
             self._line.serve(batch, run)
             with self._changed:
                 self._busy -= 1
-                if self._line.is_look_due:
-                    self._changed.notify()
 
     def _waited_for_others(self) -> float:
         """Wait for anything to come in; give how long, where what other processes are at is to be looked for."""

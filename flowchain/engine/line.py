@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
@@ -79,7 +80,10 @@ class Line:
         ``waited_s``: how long nothing was done but wait for it.
         """
         self._calls_since_look = 0
-        jobs = [self._put_off.popleft() for _ in range(len(self._put_off))]
+        jobs: list[Job] = []
+        with suppress(IndexError):  # another of the model's workers may look as well
+            for _ in range(len(self._put_off)):
+                jobs.append(self._put_off.popleft())
         free, claims = self._claimed([job for job in jobs if not is_unwanted(job)], waited_s)
         _release(claims)  # they are cut into batches first, where each is claimed again
         has_moved = len(self._put_off) < len(jobs)
@@ -158,7 +162,10 @@ _Claims: TypeAlias = tuple[Sender, list[Any]]
 
 def _release(claims: Sequence[_Claims]) -> None:
     for sender, taken in claims:
-        sender.release(taken)
+        try:
+            sender.release(taken)
+        except Exception:
+            sender.deliver(Done(-1, []))  # it has kept the error, and raises it in its own thread
 
 
 def _recorded(sender: Sender, found: list[tuple[Job, Outcome]]) -> list[tuple[Job, Outcome]]:

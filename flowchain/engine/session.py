@@ -253,7 +253,11 @@ class Session:
 
     def release(self, claims: Sequence[Any]) -> None:
         """Let others have what was claimed; called in the model's thread."""
-        self._known.release(claims)
+        try:
+            self._known.release(claims)
+        except Exception as error:
+            self._journal_error = error
+            raise
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,26 @@ def test_what_nobody_wants_any_more_is_not_looked_for() -> None:
     job.is_dropped = True
     assert line.look() == []
     assert line.look_s is None
+
+
+def test_two_workers_may_look_at_once() -> None:
+    """Each gets what the other has not got, wherever the second one begins."""
+    run, line = Run(), Line(FakeModel())
+    run.others = set("abcd")
+    line.add([Waiting(EmbedRequest(text=text), run) for text in "abcd"])
+    serve(line)
+    found, others = list[Any](), [line.look]
+
+    class Meanwhile(deque[Any]):
+        def popleft(self) -> Any:
+            if len(self) == 2 and others:
+                found.extend(others.pop()())
+            return super().popleft()
+
+    run.others = set()
+    line._put_off = Meanwhile(line._put_off)
+    found += line.look()
+    assert sorted(job.request.text for job in found) == list("abcd")
 
 
 @given(

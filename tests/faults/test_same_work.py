@@ -190,6 +190,17 @@ def test_where_the_journal_can_not_be_asked_the_model_is_not_either() -> None:
     assert model.batches == []
 
 
+def test_a_journal_that_lets_nothing_go_ends_the_run_and_not_the_models_worker() -> None:
+    class Greedy(Elsewhere):
+        def release(self, claims: Sequence[int]) -> None:
+            super().release(claims)
+            raise OSError("let go of nothing")
+
+    with pytest.raises(OSError, match="let go of nothing"):
+        chain_of(Interrupted()).run(texts=TEXTS, store=Greedy())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("flowchain")]
+
+
 def test_a_run_may_be_left_while_it_waits_for_others() -> None:
     store = Elsewhere(10**9)
     with pytest.raises(TimeoutError):
