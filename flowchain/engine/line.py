@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
@@ -80,10 +79,7 @@ class Line:
         ``waited_s``: how long nothing was done but wait for it.
         """
         self._calls_since_look = 0
-        jobs: list[Job] = []
-        with suppress(IndexError):  # another of the model's workers may look as well
-            for _ in range(len(self._put_off)):
-                jobs.append(self._put_off.popleft())
+        jobs = list(_emptied(self._put_off))
         free, claims = self._claimed([job for job in jobs if not is_unwanted(job)], waited_s)
         _release(claims)  # they are cut into batches first, where each is claimed again
         has_moved = len(self._put_off) < len(jobs)
@@ -166,6 +162,14 @@ def _release(claims: Sequence[_Claims]) -> None:
             sender.release(taken)
         except Exception:
             sender.deliver(Done(-1, []))  # it has kept the error, and raises it in its own thread
+
+
+def _emptied(jobs: deque[Job]) -> Iterator[Job]:
+    for _ in range(len(jobs)):
+        try:
+            yield jobs.popleft()
+        except IndexError:
+            return  # another of the model's workers looks as well
 
 
 def _recorded(sender: Sender, found: list[tuple[Job, Outcome]]) -> list[tuple[Job, Outcome]]:

@@ -45,6 +45,14 @@ class Bytes:
             if _files.get(file.key) is file:  # else the collector has just ended its last use
                 return file
 
+    def read(self, start: int, length: int) -> bytes:
+        """Read what stands there; less where the file ends."""
+        return _read(self.descriptor, start, length)
+
+    def write(self, start: int, content: bytes) -> None:
+        """Write something there."""
+        _write(self.descriptor, start, content)
+
     def take(self, byte: int) -> bool:
         """Lock a byte; False where another process has it."""
         return _take(self.descriptor, byte)
@@ -64,8 +72,10 @@ class Bytes:
         """Give a byte back that process ``pid`` has taken; what a fork copied is not the child's."""
         if os.getpid() == pid:
             with _lock:
-                self.unlock(byte)
-                self.leave(byte)
+                try:
+                    self.unlock(byte)
+                finally:
+                    self.leave(byte)
 
     def leave(self, byte: int) -> None:
         """Want a byte no more, which others have."""
@@ -123,6 +133,14 @@ if sys.platform == "win32":
     def _give(descriptor: int, start: int) -> None:
         os.lseek(descriptor, start, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+    def _read(descriptor: int, start: int, length: int) -> bytes:
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return os.read(descriptor, length)
+
+    def _write(descriptor: int, start: int, content: bytes) -> None:
+        os.lseek(descriptor, start, os.SEEK_SET)
+        os.write(descriptor, content)
 else:
     import fcntl
 
@@ -135,3 +153,10 @@ else:
 
     def _give(descriptor: int, start: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, start)
+
+    # Whatever the collector ends between two calls may move the place at which the second one reads or writes.
+    def _read(descriptor: int, start: int, length: int) -> bytes:
+        return os.pread(descriptor, length, start)
+
+    def _write(descriptor: int, start: int, content: bytes) -> None:
+        os.pwrite(descriptor, content, start)

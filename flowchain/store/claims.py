@@ -12,6 +12,7 @@ alone.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import weakref
@@ -54,7 +55,7 @@ class Claims:
     def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
         """Say which of these nobody was at; the caller now is.
 
-        ``waited_s``: how long was waited, since the last call, for those that others were at.
+        ``waited_s``: how long was just waited for those that others were at.
         """
         try:
             with alone():
@@ -95,9 +96,14 @@ class _Slot:
         self._written = 0
         self._seen: dict[int, tuple[object, float]] = {}
         """What stood in each slot, and how long was waited since it changed."""
+        self._waited_until = -math.inf
 
     def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
         mine = self._mine
+        if waited_s:
+            # Several runs, and lines of several models, wait at the same time: it passes once.
+            before, self._waited_until = self._waited_until, time.monotonic()
+            waited_s = min(waited_s, self._waited_until - before)
         with self._gate():
             taken = self._theirs(waited_s)
             # A call in this process may hang, too.
@@ -145,9 +151,7 @@ class _Slot:
     def _theirs(self, waited_s: float) -> set[int]:
         """Give what others are at."""
         found: set[int] = set()
-        descriptor = self._file.descriptor
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        read = os.read(descriptor, os.fstat(descriptor).st_size)
+        read = self._file.read(0, os.fstat(self._file.descriptor).st_size)
         for number, start in enumerate(range(0, len(read) - _HEAD.size + 1, _SLOT_BYTES)):
             _, marks = _HEAD.unpack_from(read, start)
             if number == self._number or not marks:
@@ -173,8 +177,7 @@ class _Slot:
         self._write_at(self._number, self._written, list(self._mine)[:_MOST_MARKS])
 
     def _write_at(self, number: int, written: int, marks: Sequence[int]) -> None:
-        os.lseek(self._file.descriptor, number * _SLOT_BYTES, os.SEEK_SET)
-        os.write(self._file.descriptor, array("Q", [written, len(marks), *marks]).tobytes())
+        self._file.write(number * _SLOT_BYTES, array("Q", [written, len(marks), *marks]).tobytes())
 
 
 _slots: dict[Key, _Slot] = {}
@@ -186,20 +189,26 @@ if hasattr(os, "register_at_fork"):
 
 def _slot_at(path: Path) -> _Slot:
     """Give this process's slot of a file, to one more user."""
-    key = key_at(path)
-    slot = None if key is None else _slots.get(key)
-    if slot is None:
-        slot = _new_slot(path)
-    slot.users += 1
-    return slot
+    while True:
+        key = key_at(path)
+        slot = None if key is None else _slots.get(key)
+        if slot is None:
+            slot = _new_slot(path)
+        slot.users += 1
+        if slot in _slots.values():  # else the collector has just ended its last use
+            return slot
 
 
 def _new_slot(path: Path) -> _Slot:
     for number in count():
         file = Bytes.wanting(path, _FIRST_OWNER + number)
         assert file is not None  # else there were a slot
-        if file.take(_FIRST_OWNER + number):
-            slot = _slots[file.key] = _Slot(file, number)
-            return slot
-        file.leave(_FIRST_OWNER + number)
+        slot = None
+        try:
+            if file.take(_FIRST_OWNER + number):
+                slot = _slots[file.key] = _Slot(file, number)
+                return slot
+        finally:
+            if slot is None:
+                file.leave(_FIRST_OWNER + number)
     raise AssertionError("unreachable")

@@ -59,14 +59,16 @@ class Turn:
 
 def _holder_of(file: Bytes, byte: int) -> int | None:
     """Take the byte of a run; where another process has it, give that one's number, 0 where it can't be read."""
-    if not file.take(byte):
-        holder = 0
+    is_mine = False
+    try:
+        is_mine = file.take(byte)
+        if is_mine:
+            with suppress(OSError):  # a full disk; it is for people alone
+                file.write(byte, os.getpid().to_bytes(_BYTES, "little"))
+            return None
         with suppress(OSError):  # some systems let nobody read what is locked
-            os.lseek(file.descriptor, byte, os.SEEK_SET)
-            holder = int.from_bytes(os.read(file.descriptor, _BYTES), "little")
-        file.leave(byte)
-        return holder
-    with suppress(OSError):  # a full disk; it is for people alone
-        os.lseek(file.descriptor, byte, os.SEEK_SET)
-        os.write(file.descriptor, os.getpid().to_bytes(_BYTES, "little"))
-    return None
+            return int.from_bytes(file.read(byte, _BYTES), "little")
+        return 0
+    finally:
+        if not is_mine:
+            file.leave(byte)

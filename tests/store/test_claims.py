@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pipe
@@ -15,13 +17,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowchain.store import claims
+from flowchain.store import byte_lock, claims
 from flowchain.store.claims import LEASE_S, Claims
 from flowchain.store.store import Store
 from tests.faults.workload import forked, status_of
 from tests.store.requests import asked, reply
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes of its own")
+
+
+class Waiting(Claims):
+    """Claims of one who has waited, each time, as long as it says."""
+
+    def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
+        clock.now += waited_s
+        return super().take(marks, waited_s)
+
+
+class Clock:
+    """Of this process, and of a fork from there on."""
+
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+clock = Clock()
+
+
+@pytest.fixture(autouse=True)
+def _own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "time", clock)
 
 
 class Other:
@@ -33,7 +63,7 @@ class Other:
 
         def live() -> None:
             near.close()
-            mine = Claims(path)
+            mine = Waiting(path)
             while True:
                 name, *arguments = far.recv()
                 far.send(getattr(mine, name)(*arguments))
@@ -121,11 +151,23 @@ def test_who_was_stopped_is_passed_over_once_it_was_waited_for(path: Path) -> No
 
 
 def test_a_call_that_hangs_in_this_process_is_passed_over_once_it_was_waited_for(path: Path) -> None:
-    hanging, other = Claims(path), Claims(path)
+    hanging, other = Claims(path), Waiting(path)
     assert hanging.take([1], 0.0) == [True]
     assert [other.take([1], wait_s) for wait_s in (LEASE_S, LEASE_S / 2, LEASE_S / 2)] == [[False], [False], [True]]
     hanging.end()
     other.end()
+
+
+def test_several_who_wait_at_once_wait_no_longer_than_one(path: Path) -> None:
+    hanging, waiting = Claims(path), [Claims(path) for _ in range(4)]
+    assert hanging.take([1], 0.0) == [True]
+    assert waiting[0].take([1], 0.0) == [False]
+    for part in range(1, 9):
+        clock.now += LEASE_S / 8
+        free = [one.take([1], LEASE_S / 8) for one in waiting]
+        assert free == [[part == 8], *([[False]] * 3)]
+    for one in (hanging, *waiting):
+        one.end()
 
 
 @forks
@@ -248,6 +290,48 @@ def test_who_ends_is_at_nothing_and_may_begin_again(path: Path) -> None:
     assert claims._slots == {}
 
 
+def test_who_the_collector_ends_meanwhile_takes_no_slot_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = [Claims(path)]
+    ending[0].take([1], 0.0)
+
+    class Collecting(dict[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            found = super().get(key, default)
+            while ending:
+                ending.pop().end()
+            return found
+
+    monkeypatch.setattr(claims, "_slots", Collecting(claims._slots))
+    mine = Claims(path)
+    assert mine.take([1, 2], 0.0) == [True, True]
+    assert list(claims._slots) == [byte_lock.key_at(Path(f"{path}-claims"))]
+    mine.end()
+    assert claims._slots == {}
+
+
+def test_where_nothing_can_be_locked_or_unlocked_everyone_goes_on_and_may_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of locks may be full."""
+    mine, other = Claims(path), Claims(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(byte_lock, "_take", full)
+        assert [mine.take([1], 0.0), mine.take([1], 0.0)] == [[True], [True]]
+        assert byte_lock.key_at(Path(f"{path}-claims")) not in byte_lock._files
+    assert mine.take([1], 0.0) == [True]
+    with monkeypatch.context() as patch:
+        patch.setattr(byte_lock, "_give", full)
+        mine.end()
+        assert byte_lock.key_at(Path(f"{path}-claims")) not in byte_lock._files
+    assert [mine.take([1], 0.0), other.take([1], 0.0)] == [[True], [False]]
+    mine.end()
+    other.end()
+
+
+def full(*args: object) -> bool:
+    raise OSError(errno.ENOLCK, "no locks available")
+
+
 def test_where_the_file_can_not_be_used_everyone_goes_on(path: Path) -> None:
     Path(f"{path}-claims").mkdir()
     mine = Claims(path)
@@ -259,7 +343,7 @@ def test_where_the_file_can_not_be_used_everyone_goes_on(path: Path) -> None:
 @forks
 def test_who_was_stopped_in_the_gate_keeps_nobody_out_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr(claims.time, "sleep", naps.append)
+    monkeypatch.setattr(clock, "sleep", naps.append)
     with others(path, 1) as (other,):
         other.take([1])
         mine = Claims(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -265,3 +266,21 @@ def test_a_file_that_can_not_be_made_is_the_stores_error(tmp_path: Path) -> None
     (tmp_path / "replies.flow-runs").mkdir()
     with fc.Store(tmp_path / "replies.flow") as store, pytest.raises(fc.StoreError, match=r"replies\.flow-runs"):
         store.open_run()
+
+
+def test_a_turn_that_can_not_be_locked_is_the_stores_error_and_may_be_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of locks may be full."""
+
+    def full(*args: object) -> bool:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    path = tmp_path / "replies.flow"
+    with monkeypatch.context() as patch:
+        patch.setattr(byte_lock, "_take", full)
+        for _ in range(2):
+            with pytest.raises(fc.StoreError, match="no locks available"):
+                Turn(path, 1, "a")
+    Turn(path, 1, "a").end()
+    assert not is_open(path)
