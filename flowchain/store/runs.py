@@ -237,41 +237,66 @@ def open_run(
     if store.is_read_only:
         return OpenRun(store, 0, "unsaved")
     journal.recover()
-    if resume is not None:
-        rows = journal.read("SELECT seq, chain, inputs FROM run WHERE id = ?", [resume])
-        if not rows:
-            raise StoreError(
-                f"{journal.name} has no run {shown(resume)}",
-                got=shown(resume),
-                wanted="the id of a run",
-                fix="List them with `flowchain runs`.",
-            )
-        number, old_chain, old_inputs = rows[0]
-        if not allow_changed:
-            _check_same(resume, old_chain, chain, json.loads(old_inputs), kept, inputs)
-        turn = Turn(journal.path, number, resume)
+    number = None if resume is None else _resumable(store, resume, chain, kept, inputs, allow_changed=allow_changed)
+    run_id = os.urandom(5).hex() if resume is None else resume
+    turn: Turn | None = None
+    try:
         with journal.write() as connection:
-            connection.execute(
-                "UPDATE run SET outcome = 'running', chain = ?, inputs = ? WHERE seq = ?",
-                [chain, json.dumps(kept), number],
-            )
-        return OpenRun(store, number, resume, turn)
-    run_id = os.urandom(5).hex()
-    with journal.write() as connection:
-        number = connection.execute(
-            "INSERT INTO run (id, name, chain, inputs, settings, outcome, started_at)"
-            " VALUES (?, ?, ?, ?, ?, 'running', ?)",
-            [
-                run_id,
-                _plain(name, None),
-                chain,
-                json.dumps(kept),
-                json.dumps({key: shown(settings[key]) for key in sorted(settings)}),
-                store._clock(),
-            ],
-        ).lastrowid
-    assert number is not None
-    return OpenRun(store, number, run_id, Turn(journal.path, number, run_id))
+            if number is None:
+                number = connection.execute(
+                    "INSERT INTO run (id, name, chain, inputs, settings, outcome, started_at)"
+                    " VALUES (?, ?, ?, ?, ?, 'running', ?)",
+                    [
+                        run_id,
+                        _plain(name, None),
+                        chain,
+                        json.dumps(kept),
+                        json.dumps({key: shown(settings[key]) for key in sorted(settings)}),
+                        store._clock(),
+                    ],
+                ).lastrowid
+                assert number is not None
+            elif not connection.execute(
+                "UPDATE run SET outcome = 'running', chain = ?, inputs = ? WHERE seq = ? AND id = ?",
+                [chain, json.dumps(kept), number, run_id],
+            ).rowcount:
+                raise _unknown(journal.name, run_id)
+            # Within the transaction: whoever prunes removes a run that nobody is at.
+            turn = Turn(journal.path, number, run_id)
+    except BaseException:
+        if turn is not None:
+            turn.end()
+        raise
+    return OpenRun(store, number, run_id, turn)
+
+
+def _resumable(
+    store: Store,
+    run_id: str,
+    chain: str,
+    kept: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, object],
+    *,
+    allow_changed: bool,
+) -> int:
+    """Give the number of a run that may be gone on with."""
+    rows = store._journal.read("SELECT seq, chain, inputs FROM run WHERE id = ?", [run_id])
+    if not rows:
+        raise _unknown(store._journal.name, run_id)
+    number: int
+    ((number, old_chain, old_inputs),) = rows
+    if not allow_changed:
+        _check_same(run_id, old_chain, chain, json.loads(old_inputs), kept, inputs)
+    return number
+
+
+def _unknown(store: str, run_id: str) -> StoreError:
+    return StoreError(
+        f"{store} has no run {shown(run_id)}",
+        got=shown(run_id),
+        wanted="the id of a run",
+        fix="List them with `flowchain runs`.",
+    )
 
 
 def _value_json(value: Any) -> bytes:

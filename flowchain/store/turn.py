@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flowchain.errors import StoreError
@@ -17,11 +18,14 @@ _BYTES = 8  # of a run; they hold the process's number, for people
 
 
 def is_anybody_at(store: Path, number: int) -> bool:
-    """Is a process at a run, perhaps this one?"""
+    """Is a process at a run, perhaps this one? StoreError where that can't be found out.
+
+    Ask it under the store's lock, as a `Turn` is taken: who asks locks the byte itself, for a moment.
+    """
     path = Path(f"{store}-runs")
     if not path.exists():
         return False
-    with alone():
+    with _used(path), alone():
         file = Bytes.wanting(path, number * _BYTES)
         if file is None:
             return True
@@ -35,14 +39,11 @@ class Turn:
     """The right to be at a run, until it ends or is let go of."""
 
     def __init__(self, store: Path, number: int, run_id: str) -> None:
-        """Take it; StoreError, naming the process, where somebody has it."""
+        """Take it, under the store's lock; StoreError, naming the process, where somebody has it."""
         path = Path(f"{store}-runs")
-        try:
-            with alone():
-                file = Bytes.wanting(path, number * _BYTES)
-                holder = os.getpid() if file is None else _holder_of(file, number * _BYTES)
-        except OSError as exc:
-            raise StoreError(f"{path.name!r} can't be used: {exc}", got=str(exc), fix="Remove the cause.") from exc
+        with _used(path), alone():
+            file = Bytes.wanting(path, number * _BYTES)
+            holder = os.getpid() if file is None else _holder_of(file, number * _BYTES)
         if file is None or holder is not None:
             who = "this process" if file is None else f"another process ({holder})" if holder else "another process"
             fix = "Wait for its end, or start a new run, which reads back all that is done."
@@ -55,6 +56,14 @@ class Turn:
             )
         self.end = weakref.finalize(self, file.give, number * _BYTES, os.getpid())
         """Call it to give the turn to whoever wants it; no harm is done by calling it again."""
+
+
+@contextmanager
+def _used(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(f"{path.name!r} can't be used: {exc}", got=str(exc), fix="Remove the cause.") from exc
 
 
 def _holder_of(file: Bytes, byte: int) -> int | None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flowchain.errors import StoreError
 from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest
+from flowchain.store import byte_lock, runs
 from flowchain.store.housekeeping import Pruned
 from flowchain.store.store import Store
+from flowchain.store.turn import Turn
 from tests.faults.workload import forked, status_of
 from tests.store.requests import asked, reply
 from tests.store.test_runs import finished
@@ -93,6 +99,56 @@ def test_a_run_that_somebody_is_at_stays(days: Days) -> None:
     assert [run.outcome for run in days.store.runs()] == ["done"]
     assert days.store.verify().is_sound
     assert days.store.prune(keep_runs=0).runs == 1
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_run_that_begins_just_now_stays(path: Path, monkeypatch: pytest.MonkeyPatch, *, is_resumed: bool) -> None:
+    """Its row is there before its turn is, for a moment."""
+    with Store(path) as store:
+        old = store.open_run()
+        old.leave()
+
+        def late(*arguments: Any) -> Turn:
+            thread = threading.Thread(target=prune)
+            thread.start()
+            thread.join()
+            return Turn(*arguments)
+
+        def prune() -> None:
+            with suppress(StoreError), Store(path, busy_timeout_s=0.01) as other:
+                other.prune(keep_runs=0)
+
+        monkeypatch.setattr(runs, "Turn", late)
+        begun = store.open_run(resume=old.id) if is_resumed else store.open_run()
+        assert begun.id in {run.id for run in store.runs()}
+        begun.close("done")
+
+
+def test_a_run_that_is_pruned_before_it_is_resumed_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store, Store(path) as other:
+        old = store.open_run()
+        old.leave()
+
+        def begin_another(*_: object) -> None:
+            other.prune(keep_runs=0)
+            other.open_run(name="with its number").close("done")
+
+        monkeypatch.setattr(runs, "_check_same", begin_another)
+        with pytest.raises(StoreError, match="has no run"):
+            store.open_run(resume=old.id)
+        assert [(run.name, run.outcome) for run in store.runs()] == [("with its number", "done")]
+
+
+def test_where_nobody_can_tell_who_is_at_a_run_nothing_is_pruned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> bool:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    with Store(path) as store:
+        store.open_run().leave()
+        monkeypatch.setattr(byte_lock, "_take", full)
+        with pytest.raises(StoreError, match="no locks available"):
+            store.prune(keep_runs=0)
+        assert len(store.runs()) == 1
 
 
 def test_a_clock_set_back_removes_nothing_young(days: Days) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -264,8 +265,23 @@ def test_a_run_that_the_collector_ends_meanwhile_takes_no_file_away(
 
 def test_a_file_that_can_not_be_made_is_the_stores_error(tmp_path: Path) -> None:
     (tmp_path / "replies.flow-runs").mkdir()
-    with fc.Store(tmp_path / "replies.flow") as store, pytest.raises(fc.StoreError, match=r"replies\.flow-runs"):
-        store.open_run()
+    with fc.Store(tmp_path / "replies.flow") as store:
+        with pytest.raises(fc.StoreError, match=r"replies\.flow-runs"):
+            store.open_run()
+        assert store.runs() == []
+
+
+def test_a_run_that_can_not_be_written_down_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    with fc.Store(tmp_path / "replies.flow") as store:
+        held = store.open_run()
+        held.leave()
+        monkeypatch.setattr(store._journal, "_count", fail)
+        with pytest.raises(fc.StoreError, match="disk full"):
+            store.open_run(resume=held.id)
+        assert not is_open(tmp_path / "replies.flow")
 
 
 def test_a_turn_that_can_not_be_locked_is_the_stores_error_and_may_be_taken_later(
