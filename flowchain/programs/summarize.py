@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from flowchain.excerpt import Excerpt, concatenate, written
 from flowchain.programs.ask import Program, Site, ask, ask_all
@@ -47,7 +48,8 @@ def summarize(
         assert later is not None  # the model has a window, as the first request showed
         pieces = room.pieces(text)
         tokens = max(1, min(max_tokens, min(room.tokens, later.tokens) // 2 - SEPARATOR_TOKENS))
-        replies = yield from ask_all([request(piece, tokens) for piece in pieces])
+        # By `map`: what a comprehension uses of a function's variables, Python keeps in a cell, for every row.
+        replies = yield from ask_all(list(map(request, pieces, repeat(tokens))))
         shorter = concatenate(_joined([_excerpt(piece, reply) for piece, reply in zip(pieces, replies, strict=True)]))
         text = must_shrink(site, text, shorter, len(pieces), room.count)
         request, room = then, later
