@@ -24,6 +24,7 @@ from flowchain.store.places import Places, removal
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
 _FEW = 2  # of a block's entries: it takes longer to read more of them one by one than to read the block
+_MOST_HEADS = 4096
 _KEYS_A_LEAF = 100  # at least, of the table that places are looked up in
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_BLOCK = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -60,7 +61,7 @@ class Entries:
     def find_by(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[int]]:
         """As `find`, within the journal's lock."""
         self._places.refresh(connection)
-        return _sound(connection, self._places.find(connection, keys))
+        return _sound(connection, self._places.find(connection, keys), self._places.heads)
 
     def add(
         self, addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], now: float, beside: Beside | None
@@ -106,7 +107,7 @@ class _Adding:
         mark = None if is_late or len(self._keys) > 1 else known.doubted(connection, self._keys[0])
         if mark is None and (there := known.find(connection, self._keys)):
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
-            numbers = {key: entry.number for key, entry in _sound(connection, there)[0].items()}
+            numbers = {key: entry.number for key, entry in _sound(connection, there, known.heads)[0].items()}
         blocks, self._added, self._last = _laid(self._written, numbers, known.last, self._now)
         found: list[Statement] = []
         if mark is not None:
@@ -153,7 +154,9 @@ def _laid(
     return blocks, added, last
 
 
-def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) -> tuple[dict[bytes, Entry], list[int]]:
+def _sound(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]], heads: dict[int, Sequence[Any]]
+) -> tuple[dict[bytes, Entry], list[int]]:
     """Read the entries that keys may have; give the sound ones, and the numbers of damaged ones."""
     by_block: dict[int, list[tuple[bytes, int]]] = {}
     for key, number in wanted:
@@ -165,9 +168,15 @@ def _sound(connection: sqlite3.Connection, wanted: Sequence[tuple[bytes, int]]) 
     found: dict[bytes, Entry] = {}
     damaged: list[int] = []
     few = [seq for seq, some in by_block.items() if len(some) <= _FEW]
-    for row in _rows(connection, few, block.HEAD_COLUMNS) if few else ():
-        if _find_alone(connection, row, by_block[row[0]], found):
-            del by_block[row[0]]
+    unknown = [seq for seq in few if seq not in heads]
+    if unknown:
+        if len(heads) > _MOST_HEADS:
+            heads.clear()
+        heads.update({row[0]: row for row in _rows(connection, unknown, block.HEAD_COLUMNS)})
+    for seq in few:
+        row = heads.get(seq)
+        if row is not None and _find_alone(connection, row, by_block[seq], found):
+            del by_block[seq]
     for row in _rows(connection, list(by_block)) if by_block else ():
         some, opened = by_block[row[0]], block.opened(row)
         if opened is None:

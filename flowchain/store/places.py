@@ -15,6 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
+from typing import Any
 
 from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
 from flowchain.store.change import Statement
@@ -45,6 +46,8 @@ class Places:
         self._most_recent = _MOST_RECENT
         self.last = 0
         """The highest block that is known."""
+        self.heads: dict[int, Sequence[Any]] = {}
+        """Rows without bodies (`block.HEAD_COLUMNS`), of blocks of which single entries were read: a hint as well."""
 
     def knows(self, connection: sqlite3.Connection) -> bool:
         """Was there a `refresh` through this connection?"""
@@ -62,7 +65,7 @@ class Places:
         # A connection that is new may have another file, or the same with another past.
         self._connection = None
         self._recent, self._absent = {}, set()
-        self._marks, self._asked = None, 0
+        self._marks, self._asked, self.heads = None, 0, {}
         ((highest,),) = connection.execute("SELECT max(seq) FROM block").fetchall()
         self.last = self._placed = min(_placed(connection), highest or 0)
         for row in connection.execute(_NEW_BLOCKS, (self.last,)):
