@@ -15,6 +15,9 @@ from flowchain.records import Reply
 Finding: TypeAlias = tuple[Pending, Reply | None, Unanswered | None]
 """A request with its reply, or with how it ended without one, or with neither."""
 
+_UNTOLD = object()
+"""A claim on what is asked though a store has a reply, which would be refused: others are not told."""
+
 
 class Known:
     """Requests as the store knows them."""
@@ -52,12 +55,16 @@ class Known:
         """See `SharesWork.claim`; None where the store is nobody else's."""
         if self._shared is None:
             return None
-        return self._shared.claim([self.asked(pending) for pending in batch], waited_s)
+        found = self._shared.claim([self.asked(pending) for pending in batch], waited_s)
+        return [
+            (_UNTOLD, None) if reply is not None and is_refused(pending.asked, reply) else (claim, reply)
+            for pending, (claim, reply) in zip(batch, found, strict=True)
+        ]
 
     def release(self, claims: Sequence[Any]) -> None:
         """See `SharesWork.release`."""
         assert self._shared is not None  # else nothing was claimed
-        self._shared.release(claims)
+        self._shared.release([claim for claim in claims if claim is not _UNTOLD])
 
     @property
     def is_all(self) -> bool:

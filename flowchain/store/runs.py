@@ -96,7 +96,7 @@ class OpenRun:
         self, addresses: Sequence[Address], recall: Callable[[], Sequence[T | None]], waited_s: float
     ) -> list[tuple[int | None, T | None]]:
         if self._store.is_read_only:
-            return [(0, value) for value in recall()]
+            return [(0 if value is None else None, value) for value in recall()]
         marks = [mark_of(address.key) for address in addresses]
         taken = self._claims.take(marks, waited_s)
         values = recall()  # and no earlier: what others were at is in the store before they let go of it

@@ -142,6 +142,7 @@ def test_an_empty_reply_in_a_store_is_none(tmp_path: Path) -> None:
         request = SummarizeRequest(text=TEXT, max_tokens=200)
         store.record([(Asked(request, model.fingerprint), SummaryReply(text=""))])
         assert run_of(fc.Summarize(text=TEXT, model=model), store=store) == "words"
+        assert fc.Chain(fc.Summarize(text=TEXT, model=Writing("others"))).run(store=store) == "others"
 
 
 def test_an_empty_reply_lets_a_reserve_take_over() -> None:

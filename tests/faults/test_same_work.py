@@ -171,6 +171,16 @@ def test_what_others_leave_undone_is_asked() -> None:
     assert store.held == []
 
 
+def test_what_others_have_got_and_nobody_takes_is_asked_and_nothing_of_it_let_go_of() -> None:
+    class Older(Elsewhere):
+        def record(self, answered: Sequence[tuple[Asked, Reply]]) -> None:
+            pass
+
+    store, model = Older(reply=TextReply(text=" ", finish_reason="eos")), Interrupted()
+    assert chain_of(model).run(texts=TEXTS, store=store) == EXPECTED
+    assert sorted(itertools.chain(*model.prompts())) == TEXTS
+
+
 def test_a_call_that_fails_lets_go_of_what_it_was_at() -> None:
     class Broken(FakeModel):
         def generate(self, requests: Any) -> Any:  # type: ignore[override]

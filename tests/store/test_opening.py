@@ -149,6 +149,10 @@ def test_read_only_recalls_and_saves_nothing(path: Path) -> None:
     with Store(path, read_only=True) as store:
         run = store.open_run()
         assert run.recall([asked(1), asked(2)]) == [reply(1), None]
+        found, (claim, nothing) = run.claim([asked(1), asked(2)])
+        assert (found, nothing) == ((None, reply(1)), None)
+        assert claim is not None
+        run.release([claim])
         run.record([(asked(2), reply(2))])
         run.fail(ValueError("x"))
         run.close("done")
