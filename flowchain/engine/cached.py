@@ -69,7 +69,7 @@ class Values:
         self._now = now
         self._unsaved: list[tuple[Task, Save]] = []
         self._unknown: deque[tuple[Task, Any]] = deque()
-        self._claims: dict[int, tuple[Any, Any]] = {}  # a call's key and its claim, by the key's id
+        self._claims: dict[int, tuple[Task, Any, Any]] = {}  # a call's task, its key and its claim, by the key's id
         self._is_met = False  # Was somebody else seen at such work?
         self._put_off = 0
         self._saved_at = self._looked_at = now()
@@ -123,6 +123,7 @@ class Values:
         if task.is_over or self._shared is None or not self._is_look_due():
             core.deliver_value(task, (None, key), None)
             return
+        self._release([key for task, key, _ in self._claims.values() if task.is_over])  # they have failed
         ((claim, text),) = self._shared.claim_values([key])
         self._looked_at = self._now()
         is_theirs = claim is None and text is None
@@ -133,7 +134,7 @@ class Values:
             return
         self._put_off = 0
         if claim is not None:
-            self._claims[id(key)] = key, claim
+            self._claims[id(key)] = task, key, claim
         core.deliver_value(task, (text, key), None)
 
     def _is_look_due(self) -> bool:
@@ -149,7 +150,7 @@ class Values:
         self._unsaved = []
 
     def _release(self, keys: list[Any]) -> None:
-        claims = [self._claims.pop(id(key))[1] for key in keys if id(key) in self._claims]
+        claims = [self._claims.pop(id(key))[-1] for key in keys if id(key) in self._claims]
         if claims and self._shared is not None:
             self._shared.release(claims)
 

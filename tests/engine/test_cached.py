@@ -257,6 +257,7 @@ class _Shelf(_Book):
         self.theirs: set[str] = set()
         self.mine: set[str] = set()
         self.looks: list[str] = []
+        self.failed: set[str] = set()
 
     def identify(self, called: Called) -> str:
         return str(called.arguments["text"])
@@ -278,7 +279,7 @@ class _Shelf(_Book):
         return found
 
     def release(self, claims: Sequence[str]) -> None:
-        assert all(claim in self.values for claim in claims)
+        assert all(claim in self.values or claim in self.failed for claim in claims)
         self.mine.difference_update(claims)
 
 
@@ -323,6 +324,26 @@ def test_what_others_are_at_comes_last_and_is_called_where_they_never_get_done()
     _, made = slow_batch(0.02, others)
     assert made[:5] == list("acfgh")
     assert sorted(made[5:]) == ["d", "e"]
+
+
+def test_calls_that_failed_are_let_go_of_and_not_heaped_up() -> None:
+    shelf, held = _Shelf(), list[set[str]]()
+    world = SimulatedWorld()
+
+    @fc.node(cache=True)
+    def failing(text: str) -> str:
+        world._now += 0.02
+        held.append(set(shelf.mine))
+        if text in "bcf":
+            shelf.failed.add(text)
+            raise ValueError(text)
+        return text
+
+    found = list(
+        world.batch(fc.Chain(failing(text=TEXT)), [{"text": letter} for letter in "abcdefgh"], fc.Settings(store=shelf))
+    )
+    assert [isinstance(value, fc.Failure) for value in found] == [letter in "bcf" for letter in "abcdefgh"]
+    assert held == [set(), *({letter} for letter in "bcdefgh")]
 
 
 def test_quick_calls_are_looked_up_once() -> None:
