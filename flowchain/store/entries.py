@@ -104,8 +104,12 @@ class _Adding:
             known.refresh(connection)
         self.pages = 0
         numbers: dict[bytes, int] = {}
-        mark = None if is_late or len(self._keys) > 1 else known.doubted(connection, self._keys[0])
-        if mark is None and (there := known.find(connection, self._keys)):
+        there: Sequence[tuple[bytes, int]]
+        if is_late or len(self._keys) > 1:
+            there, mark = known.find(connection, self._keys), None
+        else:
+            there, mark = known.find_one(connection, self._keys[0])
+        if there:
             # What a handle knows by heart may have been pruned, or damaged, meanwhile.
             numbers = {key: entry.number for key, entry in _sound(connection, there, known.heads)[0].items()}
         blocks, self._added, self._last = _laid(self._written, numbers, known.last, self._now)
@@ -150,7 +154,10 @@ def _laid(
             last += 1
             blocks.append((last, *head, len(some), block.body_of(some), now))
             number = numbered(last, 0)
-            added.update(zip([entry[0] for entry in some], range(number, number + len(some)), strict=True))
+            if len(some) == 1:
+                added[some[0][0]] = number
+            else:
+                added.update(zip([entry[0] for entry in some], range(number, number + len(some)), strict=True))
     return blocks, added, last
 
 

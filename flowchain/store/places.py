@@ -80,12 +80,15 @@ class Places:
                 self._recent[key] = numbered(seq, place)
         self.last = seq
 
-    def doubted(self, connection: sqlite3.Connection, key: bytes) -> int | None:
-        """Give the mark of a key of which the table alone knows whether it is there; `refresh` comes before."""
-        if not self._placed or key in self._recent or key in self._absent:
-            return None
+    def find_one(self, connection: sqlite3.Connection, key: bytes) -> tuple[Sequence[tuple[bytes, int]], int | None]:
+        """Do what `find` does, but give the mark of a key of which the table alone knows whether it is there."""
+        number = self._recent.get(key)
+        if number is not None:
+            return ((key, number),), None
+        if not self._placed or key in self._absent:
+            return (), None
         self._asked += 1  # nearly all that is recorded is new
-        return _mark(key) if self._perhaps_placed(connection, [key]) else None
+        return (), _mark(key) if self._perhaps_placed(connection, (key,)) else None
 
     def find(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
         """Give the numbers that the entries of keys may have; `refresh` comes before."""
