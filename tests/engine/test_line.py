@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,51 @@ def test_what_nobody_wants_any_more_is_not_looked_for() -> None:
     job.is_dropped = True
     assert line.look() == []
     assert line.look_s is None
+
+
+def test_what_is_asked_again_goes_before_all_others() -> None:
+    run, model = Run(), FakeModel()
+    line = Line(model, rows=1)
+    line.add([Waiting(EmbedRequest(text=text), run, attempt=1 + (text == "b")) for text in ("aaaa", "b", "cc")])
+    while len(line):
+        serve(line)
+    assert [request.text for (request,) in model.batches] == ["b", "aaaa", "cc"]  # type: ignore[attr-defined]
+
+
+@given(failing=st.integers(0, 4), rows=st.sampled_from([1, 2, 8]), may_pass=st.booleans())
+def test_the_share_of_failures_is_that_of_the_latest_requests_however_they_are_cut(
+    failing: int, rows: int, *, may_pass: bool
+) -> None:
+    """Of four texts so many fail, each time, in a way that may pass or not; and before the first answer it is 1."""
+
+    class Heard(Run):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shares: list[float] = []
+
+        def record(self, answered: Any) -> None:
+            pass
+
+        def deliver(self, done: Any) -> None:
+            self.shares.append(done.failing)
+
+    class Failing(FakeModel):
+        def embed(self, requests: Any) -> Any:  # type: ignore[override]
+            error = ConnectionError("lost") if may_pass else ValueError("bad")
+            replies = self._answer(requests)
+            return [error if int(one.text) < failing else reply for one, reply in zip(requests, replies, strict=True)]
+
+    run, line = Heard(), Line(Failing(), rows)
+    for _ in range(32):
+        line.add([Waiting(EmbedRequest(text=str(text)), run) for text in range(4)])
+        while len(line):
+            serve(line)
+    expected = failing / 4 if may_pass else 0
+    assert all(0 <= share <= 1 for share in run.shares)
+    # One latest request weighs a sixteenth, and there may be up to four of a kind in a row.
+    assert run.shares[-1] == pytest.approx(expected, abs=4 / 16)
+    if expected in (0, 1):
+        assert run.shares[-1] == pytest.approx(expected or (15 / 16) ** 128)
 
 
 def test_two_workers_may_look_at_once() -> None:
