@@ -206,7 +206,9 @@ def _new_slot(path: Path) -> _Slot:
         slot = None
         try:
             if file.take(_FIRST_OWNER + number):
-                slot = _slots[file.key] = _Slot(file, number)
+                made = _Slot(file, number)
+                made.give(())  # what one that died was at would else seem to be this one's
+                slot = _slots[file.key] = made
                 return slot
         finally:
             if slot is None:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -131,6 +132,42 @@ def test_the_dead_hold_nothing(path: Path) -> None:
 
 
 @forks
+def test_who_gets_the_place_of_a_dead_one_is_at_nothing_of_its(path: Path) -> None:
+    dead = Other(path)
+    assert dead.take([1]) == [True]
+    with others(path, 2) as (living, new):
+        assert living.take([2]) == [True]
+        dead.kill()
+        assert new.take([2]) == [False]
+        assert living.take([1]) == [True]
+        assert Path(f"{path}-claims").stat().st_size <= 2 * claims._SLOT_BYTES
+
+
+@forks
+def test_who_looks_at_a_dead_ones_place_does_not_keep_it(path: Path) -> None:
+    dead = Other(path)
+    assert dead.take([1]) == [True]
+    with others(path, 2) as (living, new):
+        assert living.take([2]) == [True]
+        dead.kill()
+        assert living.take([1]) == [True]
+        assert new.take([3]) == [True]
+        assert Path(f"{path}-claims").stat().st_size <= 2 * claims._SLOT_BYTES
+
+
+@forks
+@pytest.mark.parametrize("size", [0, 5, 16, 20, 24, 27])
+def test_a_file_that_was_cut_off_stops_nobody(path: Path, size: int) -> None:
+    mine = Claims(path)
+    assert mine.take([4], 0.0) == [True]
+    with others(path, 1) as (other,):
+        assert other.take([1, 2]) == [True, True]
+        os.truncate(f"{path}-claims", claims._SLOT_BYTES + size)
+        assert mine.take([3], 0.0) == [True]
+        mine.end()
+
+
+@forks
 def test_who_was_stopped_is_passed_over_once_it_was_waited_for(path: Path) -> None:
     """One at a time: who comes later sees what the first to pass over is at."""
     with others(path, 3) as (stopped, one, two):
@@ -238,10 +275,13 @@ def test_whatever_stands_in_the_file_nobody_living_wrote_it(content: bytes) -> N
 
 @forks
 def test_what_is_more_than_a_slot_holds_is_not_told_and_does_no_harm(path: Path) -> None:
-    many = range(claims._MOST_MARKS + 100)
+    many, far = range(claims._MOST_MARKS + 100), 10**6
     mine = Claims(path)
-    assert mine.take(many, 0.0) == [True] * len(many)
-    with others(path, 1) as (other,):
+    mine.take([], 0.0)
+    with others(path, 2) as (other, next_to_it):
+        assert next_to_it.take([far]) == [True]
+        assert mine.take(many, 0.0) == [True] * len(many)
+        assert other.take([far]) == [False]
         assert sum(other.take(many)) == 100
         mine.give(many)
         assert sum(other.take(many)) == claims._MOST_MARKS
@@ -266,14 +306,57 @@ def test_a_fork_is_not_at_what_its_parent_is_at_and_can_not_give_it_back(path: P
     assert mine.take([1], 0.0) == [True]
 
     def child() -> None:
+        assert mine._slot is not None
+        inherited = mine._slot._file.descriptor
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(inherited)
+        os.dup2(os.open(path.parent / "another file", os.O_RDWR | os.O_CREAT), inherited)
         mine.give([1])
+        other.end()
+        assert os.fstat(inherited).st_size == 0
         assert mine.take([1, 2], 0.0) == [False, True]
         mine.end()
 
+    other = Claims(path)
+    assert other.take([3], 0.0) == [True]
     assert status_of(forked(child)) == 0
+    other.end()
     with others(path, 1) as (other,):
         assert other.take([1, 2]) == [False, True]
     mine.end()
+
+
+@forks
+def test_a_fork_does_not_wait_for_what_a_thread_of_its_parent_is_at(path: Path) -> None:
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with byte_lock.alone():
+            is_held.set()
+            is_over.wait(60)
+
+    def child() -> None:
+        signal.alarm(20)
+        mine = Claims(path)
+        assert mine.take([1], 0.0) == [True]
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait(60)
+    assert status_of(forked(child)) == 0
+    is_over.set()
+    thread.join()
+
+
+def test_who_ends_gives_back_nothing_that_another_has_taken_since(path: Path) -> None:
+    one, other, third = Claims(path), Claims(path), Claims(path)
+    assert one.take([1], 0.0) == [True]
+    one.give([1])
+    assert other.take([1], 0.0) == [True]
+    one.end()
+    assert third.take([1], 0.0) == [False]
+    other.end()
+    third.end()
 
 
 def test_who_ends_is_at_nothing_and_may_begin_again(path: Path) -> None:
