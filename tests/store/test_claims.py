@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -22,91 +15,13 @@ from flowchain.store import byte_lock, claims
 from flowchain.store.claims import LEASE_S, Claims
 from flowchain.store.store import Store
 from tests.faults.workload import forked, status_of
+from tests.store.others import Other, Waiting, clock, forks, others
 from tests.store.requests import asked, reply
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes of its own")
-
-
-class Waiting(Claims):
-    """Claims of one who has waited, each time, as long as it says."""
-
-    def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
-        clock.now += waited_s
-        return super().take(marks, waited_s)
-
-
-class Clock:
-    """Of this process, and of a fork from there on."""
-
-    now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-clock = Clock()
 
 
 @pytest.fixture(autouse=True)
 def _own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "time", clock)
-
-
-class Other:
-    """Another process, which does as it is told."""
-
-    def __init__(self, path: Path) -> None:
-        self._pipe, far = Pipe()
-        near = self._pipe
-
-        def live() -> None:
-            near.close()
-            mine = Waiting(path)
-            while True:
-                name, *arguments = far.recv()
-                far.send(getattr(mine, name)(*arguments))
-
-        self.pid = forked(live)
-        far.close()
-
-    def _told(self, *command: Any) -> Any:
-        self._pipe.send(command)
-        return self._pipe.recv()
-
-    def take(self, marks: Sequence[int], waited_s: float = 0.0) -> list[bool]:
-        found: list[bool] = self._told("take", marks, waited_s)
-        return found
-
-    def give(self, marks: Sequence[int]) -> None:
-        self._told("give", marks)
-
-    def leave(self) -> None:
-        self._told("end")
-
-    def stop(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
-        os.waitpid(self.pid, os.WUNTRACED)
-
-    def go_on(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        assert status_of(self.pid) == -signal.SIGKILL
-        self._pipe.close()
-
-
-@contextmanager
-def others(path: Path, count: int) -> Iterator[list[Other]]:
-    found = [Other(path) for _ in range(count)]
-    try:
-        yield found
-    finally:
-        for other in found:
-            other.kill()
 
 
 @forks
@@ -326,28 +241,6 @@ def test_a_fork_is_not_at_what_its_parent_is_at_and_can_not_give_it_back(path: P
     mine.end()
 
 
-@forks
-def test_a_fork_does_not_wait_for_what_a_thread_of_its_parent_is_at(path: Path) -> None:
-    is_held, is_over = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with byte_lock.alone():
-            is_held.set()
-            is_over.wait(60)
-
-    def child() -> None:
-        signal.alarm(20)
-        mine = Claims(path)
-        assert mine.take([1], 0.0) == [True]
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    is_held.wait(60)
-    assert status_of(forked(child)) == 0
-    is_over.set()
-    thread.join()
-
-
 def test_who_ends_gives_back_nothing_that_another_has_taken_since(path: Path) -> None:
     one, other, third = Claims(path), Claims(path), Claims(path)
     assert one.take([1], 0.0) == [True]
@@ -390,29 +283,6 @@ def test_who_the_collector_ends_meanwhile_takes_no_slot_away(path: Path, monkeyp
     assert list(claims._slots) == [byte_lock.key_at(Path(f"{path}-claims"))]
     mine.end()
     assert claims._slots == {}
-
-
-def test_where_nothing_can_be_locked_or_unlocked_everyone_goes_on_and_may_later(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table of locks may be full."""
-    mine, other = Claims(path), Claims(path)
-    with monkeypatch.context() as patch:
-        patch.setattr(byte_lock, "_take", full)
-        assert [mine.take([1], 0.0), mine.take([1], 0.0)] == [[True], [True]]
-        assert byte_lock.key_at(Path(f"{path}-claims")) not in byte_lock._files
-    assert mine.take([1], 0.0) == [True]
-    with monkeypatch.context() as patch:
-        patch.setattr(byte_lock, "_give", full)
-        mine.end()
-        assert byte_lock.key_at(Path(f"{path}-claims")) not in byte_lock._files
-    assert [mine.take([1], 0.0), other.take([1], 0.0)] == [[True], [False]]
-    mine.end()
-    other.end()
-
-
-def full(*args: object) -> bool:
-    raise OSError(errno.ENOLCK, "no locks available")
 
 
 def test_where_the_file_can_not_be_used_everyone_goes_on(path: Path) -> None:
