@@ -28,8 +28,8 @@ _batch_numbers = itertools.count()
 class Line:
     """What waits for a model, cut into batches and answered; it has no thread and decides no moment itself.
 
-    What other processes are at, seen in a sender's journal, is put off: it is looked for again after each call, and
-    where there is none, after `look_s`.
+    What others are at, seen in a sender's journal, is put off. It is looked for again after each call, after every
+    eighth while more waits, and where nothing is to be done, after `look_s`.
     """
 
     def __init__(self, model: Model, rows: int = ROWS, calling: Calling = calling) -> None:
