@@ -3,8 +3,8 @@
 A file beside the store has a slot for each process at work, with a number for each request that it is at. Who wants to
 ask something looks through the others' slots first. A slot's owner has locked a byte (`byte_lock.py`), so what somebody
 was at who has died counts no more. Who was only stopped keeps the lock; so whoever waits for another in vain, and has
-seen nothing change in its slot for the time of a lease, passes it over. What counts is how long was waited, since clocks
-may run on through a machine's sleep; of several who wait at once, that time counts once.
+seen nothing change in its slot for the time of a lease, passes it over. What counts is how long was waited: clocks may
+run on through a machine's sleep; of several who wait at once, that time counts once.
 
 No result hangs on any of this, only that work is not done twice: where the file can't be used, everyone goes on as if
 alone.

@@ -137,7 +137,7 @@ REQUESTS: Mapping[type[Request[Any]], Callable[[Any], Taken]] = {
 # ── replies: all fields, where they are sure to read back as they are ────────────────────────────────────────────
 
 
-def _text_reply(reply: TextReply) -> Taken:
+def _text_reply(reply: TextReply | SummaryReply) -> Taken:
     asked, given, text = reply.prompt_tokens, reply.reply_tokens, reply.text
     reason: object = reply.finish_reason  # whatever a model of the user's has put there
     if (
@@ -152,18 +152,10 @@ def _text_reply(reply: TextReply) -> Taken:
 
 
 def _summary_reply(reply: SummaryReply) -> Taken:
-    asked, given, text = reply.prompt_tokens, reply.reply_tokens, reply.text
-    reason: object = reply.finish_reason  # whatever a model of the user's has put there
-    if (
-        reply.quotes is None
-        and type(asked) in _COUNTS
-        and type(given) in _COUNTS
-        and type(text) is str
-        and type(reason) is str
-        and reason in _FINISH_REASONS
-    ):
-        return {"prompt_tokens": asked, "reply_tokens": given, "text": text, "finish_reason": reason, "quotes": None}
-    return None
+    taken = _text_reply(reply) if reply.quotes is None else None
+    if taken is not None:
+        taken["quotes"] = None
+    return taken
 
 
 REPLIES: Mapping[type[Reply], Callable[[Any], Taken]] = {SummaryReply: _summary_reply, TextReply: _text_reply}
