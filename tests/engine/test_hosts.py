@@ -115,6 +115,26 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
         assert model.most == 1
 
 
+def test_who_comes_while_all_workers_are_busy_gets_one_more() -> None:
+    class Crowd(FakeModel):
+        max_in_flight = 3
+
+        def __init__(self) -> None:
+            super().__init__(fails=self.wait)
+            self.entered, self.all_there = threading.Semaphore(0), threading.Barrier(3)
+
+        def wait(self, request: Any) -> None:
+            self.entered.release()
+            self.all_there.wait(60)
+
+    model, found = Crowd(), list[Any]()
+    with no_thread_left(), Hosts().using([model]) as lines:
+        for _ in range(3):
+            lines[id(model)].submit([job(found)])
+            assert model.entered.acquire(timeout=5)
+    assert len(found) == 3
+
+
 @dataclass
 class Waiting:
     request: Request[Any]
