@@ -127,12 +127,12 @@ def test_who_comes_while_all_workers_are_busy_gets_one_more() -> None:
             self.entered.release()
             self.all_there.wait(60)
 
-    model, found = Crowd(), list[Any]()
+    model, answered = Crowd(), [threading.Event() for _ in range(3)]
     with no_thread_left(), Hosts().using([model]) as lines:
-        for _ in range(3):
-            lines[id(model)].submit([job(found)])
+        for event in answered:
+            lines[id(model)].submit([job([], event)])
             assert model.entered.acquire(timeout=5)
-    assert len(found) == 3
+        assert all(event.wait(60) for event in answered)
 
 
 @dataclass
