@@ -78,6 +78,20 @@ def test_however_often_a_server_fails_it_is_down_after_twenty_failures_in_a_row(
     assert 5 <= failures_until_open(gate) <= 20
 
 
+@given(st.integers(0, 1_000))
+def test_an_outage_is_remembered_for_a_while_and_then_forgotten(failures: int) -> None:
+    gate = Gate("server", JumpingClock())
+    for _ in range(failures):
+        gate.fail(30.0)
+    gate.succeed(gate._openings)
+    soon = failures_until_open(gate)
+    assert 5 <= soon <= 20
+    assert soon > 5 or failures < 5
+    for _ in range(200):
+        gate.succeed(gate._openings)
+    assert failures_until_open(gate) == 5
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_server_that_fails_now_and_then_is_not_taken_for_down(seed: int) -> None:
     """Every 4,000 calls or so, five in a row of such a server fail."""
