@@ -1,0 +1,104 @@
+"""A block as a whole, and one entry of it read alone, say the same; a damaged one is neither believed nor fatal."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowchain.protocols import Asked
+from flowchain.records import GenerateRequest
+from flowchain.store import block, key
+from flowchain.store.block import Entry
+
+HEAD = ("generate", "model@1", "TextReply/1")
+ENTRIES = st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.binary(max_size=9), st.binary(max_size=9)))
+
+
+def row_of(entries: list[tuple[bytes, bytes, bytes]], holes: set[int]) -> tuple[Any, ...]:
+    keys, asked, values = zip(*entries, strict=True)
+    row = (7, *HEAD, len(entries), block.body_of(block.sealed(HEAD, keys, asked, values)))
+    opened = block.opened(row)
+    assert opened is not None
+    return (7, *HEAD, *opened.without(holes))
+
+
+def alone(row: tuple[Any, ...]) -> list[Entry | None]:
+    *head, body = row
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE block (body BLOB)")
+        connection.execute("INSERT INTO block (body) VALUES (?)", (body,))
+        with connection.blobopen("block", "body", 1, readonly=True) as blob:
+            return [block.read_alone(head, place, blob) for place in range(block.MOST_ENTRIES + 1)]
+
+
+def together(row: tuple[Any, ...]) -> list[Entry | None]:
+    opened = block.opened(row)
+    return [None if opened is None else opened.entry(place) for place in range(block.MOST_ENTRIES + 1)]
+
+
+@given(st.data(), ENTRIES.filter(bool))
+def test_one_read_alone_is_the_one_in_its_block(data: st.DataObject, entries: list[Any]) -> None:
+    holes = data.draw(st.sets(st.integers(0, len(entries) - 1)))
+    row = row_of(entries, holes)
+    found = alone(row)
+    assert found == together(row)
+    for place, one in enumerate(entries):
+        entry = found[place]
+        assert (entry is None) == (place in holes)
+        assert entry is None or (entry.number, entry.key, entry.asked, entry.value) == (7 << 6 | place, *one)
+
+
+@given(st.data(), ENTRIES.filter(bool))
+def test_of_a_damaged_block_nothing_false_is_read(data: st.DataObject, entries: list[Any]) -> None:
+    """A bit, the count of entries or the end; in the part that says where all others stand, too."""
+    seq, *head, count, body = row_of(entries, set())
+    good = together((seq, *head, count, body))
+    damaged = bytearray(body)
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(body) - 1) | st.integers(len(entries) * 64, len(entries) * 72 - 1))
+        damaged[at] ^= data.draw(st.sampled_from([1, 128, 255]))
+    damaged = damaged[: data.draw(st.just(len(body)) | st.integers(0, len(body)))]
+    count = data.draw(st.just(count) | st.integers(-1, 70) | st.sampled_from([None, "3", 2**40]))
+    for found in (alone((seq, *head, count, bytes(damaged))), together((seq, *head, count, bytes(damaged)))):
+        assert all(entry in (None, expected) for entry, expected in zip(found, good, strict=True))
+
+
+@pytest.mark.parametrize("flipped", [1, 128])
+def test_no_byte_of_a_block_can_be_changed_unseen_and_none_is_fatal(flipped: int) -> None:
+    *head, body = row_of([(bytes([number]) * 32, b"asked", b"value") for number in range(3)], set())
+    good = together((*head, body))
+    for at in range(len(body)):
+        damaged = bytearray(body)
+        damaged[at] ^= flipped
+        for found in (alone((*head, bytes(damaged))), together((*head, bytes(damaged)))):
+            assert all(entry in (None, expected) for entry, expected in zip(found, good, strict=True))
+            assert found != good
+
+
+@given(ENTRIES)
+def test_parts_are_all_entries_in_order_each_as_large_as_a_block_may_be(entries: list[Any]) -> None:
+    keys, asked, values = zip(*entries, strict=True) if entries else ((), (), ())
+    written = block.sealed(HEAD, keys, asked, values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block, "MOST_ENTRIES", 4)
+        patch.setattr(block, "MOST_BYTES", 20)
+        parts = block.parts(written)
+    assert [one for part in parts for one in part] == written
+    for number, part in enumerate(parts):
+        sizes = [len(one) + len(value) for _, _, one, value in part]
+        assert 1 <= len(part) <= 4
+        assert sum(sizes[:-1]) < 20
+        assert len(part) == 4 or sum(sizes) >= 20 or number == len(parts) - 1
+
+
+def test_what_is_remembered_of_heads_is_bounded() -> None:
+    for number in range(1_000):
+        block.digest_of(bytes(32), ("generate", f"model@{number}", "TextReply/1"), b"", b"")
+        key.address_of(Asked(GenerateRequest(prompt="a", max_tokens=1), f"model@{number}"))
+    assert len(block._heads) <= 256
+    assert len(key._heads) <= 256
