@@ -18,10 +18,12 @@ from flowchain.store.store import Store
 from tests.store.requests import asked, reply
 
 
-@pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys move into the table by the dozen."""
+@pytest.fixture(autouse=True, params=[(1024, 65_536), (5, 65_536), (5, 40)], ids=["asked", "by heart", "too many"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys move into the table by the dozen, which is learnt by heart never, soon, or until it is too large."""
     monkeypatch.setattr(places, "_MOST_RECENT", 12)
+    monkeypatch.setattr(places, "_ASKED_OFTEN", request.param[0])
+    monkeypatch.setattr(places, "_MOST_MARKS", request.param[1])
 
 
 def table(path: Path) -> list[int]:
