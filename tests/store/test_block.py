@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest
-from flowchain.store import block, key
-from flowchain.store.block import Entry
+from flowchain.store import block
+from flowchain.store import key as keys
+from flowchain.store.block import MOST_ENTRIES, Entry, Written, body_of, digest_of, opened
+from flowchain.store.store import Store
+from tests.store.requests import asked, reply
 
 HEAD = ("generate", "model@1", "TextReply/1")
-ENTRIES = st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.binary(max_size=9), st.binary(max_size=9)))
+TEXTS = st.binary(max_size=30)
+ENTRIES = st.lists(st.tuples(st.binary(min_size=32, max_size=32), TEXTS, TEXTS), max_size=MOST_ENTRIES)
 
 
 def row_of(entries: list[tuple[bytes, bytes, bytes]], holes: set[int]) -> tuple[Any, ...]:
-    keys, asked, values = zip(*entries, strict=True)
-    row = (7, *HEAD, len(entries), block.body_of(block.sealed(HEAD, keys, asked, values)))
+    keyed, asked, values = zip(*entries, strict=True)
+    row = (7, *HEAD, len(entries), block.body_of(block.sealed(HEAD, keyed, asked, values)))
     opened = block.opened(row)
     assert opened is not None
     return (7, *HEAD, *opened.without(holes))
@@ -80,10 +85,82 @@ def test_no_byte_of_a_block_can_be_changed_unseen_and_none_is_fatal(flipped: int
             assert found != good
 
 
+def written(key: bytes, asked_: bytes, value: bytes) -> Written:
+    return key, digest_of(key, ("generate", "m", "TextReply/1"), asked_, value), asked_, value
+
+
+@given(ENTRIES, st.data())
+@settings(max_examples=50)
+def test_a_block_gives_back_what_was_written_but_for_its_holes(
+    given_: list[tuple[bytes, bytes, bytes]], data: st.DataObject
+) -> None:
+    head = (9, "generate", "m", "TextReply/1")
+    body = body_of([written(*entry) for entry in given_])
+    gone = data.draw(st.sets(st.integers(0, max(0, len(given_) - 1))))
+    found = opened((*head, len(given_), body))
+    assert found is not None
+    size, body = found.without(gone)
+    assert size == len(given_)
+    found = opened((*head, size, body))
+    assert found is not None
+    for place, (key, asked_, value) in enumerate(given_):
+        entry = found.entry(place)
+        if place in gone:
+            assert entry is None
+            assert found.is_hole(place)
+        else:
+            assert entry == (block.numbered(9, place), key, *head[1:3], "TextReply/1", asked_, value)
+    assert list(found.places()) == [place for place in range(len(given_)) if place not in gone]
+
+
+def test_what_is_looked_up_alone_is_read_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(10)])
+        monkeypatch.setattr(block, "opened", None)  # which reads a block
+        assert [store.recall([asked(number)]) for number in range(10)] == [[reply(number)] for number in range(10)]
+
+
+def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(10)])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE block SET body = CAST(replace(body, 'reply 7', 'reply 8') AS BLOB)")
+        with pytest.warns(RuntimeWarning, match="1 damaged"):
+            assert store.recall([asked(7)]) == [None]
+        assert [store.recall([asked(number)]) for number in range(10) if number != 7] == [
+            [reply(number)] for number in range(10) if number != 7
+        ]
+        assert store.verify().is_sound
+
+
+@given(st.binary(max_size=300), st.integers(-1, 70) | st.none() | st.text(max_size=2))
+def test_any_bytes_are_a_block_or_none(body: bytes, count: object) -> None:
+    found = opened((1, "k", "m", "s", count, body))
+    assert found is None or not any(found.entry(place) for place in range(70))
+
+
+@pytest.mark.parametrize("most", [1, 12])
+def test_each_flipped_bit_costs_one_entry_at_most_and_never_gives_another(path: Path, most: int) -> None:
+    with Store(path) as store:
+        store.record([(asked(number), reply(number)) for number in range(most)])
+    with closing(sqlite3.connect(path)) as connection:
+        ((seq, body),) = connection.execute("SELECT seq, body FROM block").fetchall()
+        for at in range(0, len(body), 97):
+            flipped = bytes([*body[:at], body[at] ^ 16, *body[at + 1 :]])
+            rows = connection.execute("SELECT kind, model, schema, entries FROM block").fetchone()
+            found = opened((seq, *rows, flipped))
+            was = opened((seq, *rows, body))
+            assert was is not None
+            if found is not None:
+                same = [found.entry(place) == was.entry(place) for place in range(most)]
+                assert same.count(False) == 1
+                assert found.entry(same.index(False)) is None
+
+
 @given(ENTRIES)
 def test_parts_are_all_entries_in_order_each_as_large_as_a_block_may_be(entries: list[Any]) -> None:
-    keys, asked, values = zip(*entries, strict=True) if entries else ((), (), ())
-    written = block.sealed(HEAD, keys, asked, values)
+    keyed, asked, values = zip(*entries, strict=True) if entries else ((), (), ())
+    written = block.sealed(HEAD, keyed, asked, values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(block, "MOST_ENTRIES", 4)
         patch.setattr(block, "MOST_BYTES", 20)
@@ -99,6 +176,6 @@ def test_parts_are_all_entries_in_order_each_as_large_as_a_block_may_be(entries:
 def test_what_is_remembered_of_heads_is_bounded() -> None:
     for number in range(1_000):
         block.digest_of(bytes(32), ("generate", f"model@{number}", "TextReply/1"), b"", b"")
-        key.address_of(Asked(GenerateRequest(prompt="a", max_tokens=1), f"model@{number}"))
+        keys.address_of(Asked(GenerateRequest(prompt="a", max_tokens=1), f"model@{number}"))
     assert len(block._heads) <= 256
-    assert len(key._heads) <= 256
+    assert len(keys._heads) <= 256

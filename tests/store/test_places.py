@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from flowchain.store import block, places
-from flowchain.store.block import HOLE, MOST_BYTES, MOST_ENTRIES, Written, body_of, digest_of, opened, parts, read_alone
+from flowchain.store import places
 from flowchain.store.store import Store
 from tests.store.requests import asked, reply
 
@@ -150,6 +146,22 @@ def test_one_reply_is_one_statement_and_never_a_second_entry(path: Path, handles
         assert store.recall([asked(7)]) == [reply(99)]
 
 
+def test_a_file_that_has_taken_anothers_place_is_learnt_anew(path: Path) -> None:
+    other = path.with_name("other.flow")
+    with Store(path) as store:
+        for number in range(40):
+            store.record([(asked(number), reply(number))])
+            assert store.recall([asked(500 + number)]) == [None]
+        known = store._ledger._entries._places._marks
+        assert known is None or len(known) <= places._MOST_MARKS
+        with Store(other) as its:
+            its.record([(asked(number), reply(number)) for number in range(100, 140)])
+        store.close()
+        other.replace(path)
+        for number in range(100, 140):
+            assert store.recall([asked(number)]) == [reply(number)]
+
+
 def test_a_path_that_holds_another_file_now_is_read_anew(path: Path) -> None:
     with Store(path) as store:
         store.record([(asked(number), reply(number)) for number in range(20)])
@@ -159,118 +171,3 @@ def test_a_path_that_holds_another_file_now_is_read_anew(path: Path) -> None:
         assert store.recall([asked(1)]) == [None]
         store.record([(asked(1), reply(5))])
         assert store.recall([asked(1)]) == [reply(5)]
-
-
-# ── blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-TEXTS = st.binary(max_size=30)
-ENTRIES = st.lists(st.tuples(st.binary(min_size=32, max_size=32), TEXTS, TEXTS), max_size=MOST_ENTRIES)
-
-
-def written(key: bytes, asked_: bytes, value: bytes) -> Written:
-    return key, digest_of(key, ("generate", "m", "TextReply/1"), asked_, value), asked_, value
-
-
-@given(ENTRIES, st.data())
-@settings(max_examples=50)
-def test_a_block_gives_back_what_was_written_but_for_its_holes(
-    given_: list[tuple[bytes, bytes, bytes]], data: st.DataObject
-) -> None:
-    head = (9, "generate", "m", "TextReply/1")
-    body = body_of([written(*entry) for entry in given_])
-    gone = data.draw(st.sets(st.integers(0, max(0, len(given_) - 1))))
-    found = opened((*head, len(given_), body))
-    assert found is not None
-    size, body = found.without(gone)
-    assert size == len(given_)
-    found = opened((*head, size, body))
-    assert found is not None
-    for place, (key, asked_, value) in enumerate(given_):
-        entry = found.entry(place)
-        if place in gone:
-            assert entry is None
-            assert found.is_hole(place)
-        else:
-            assert entry == (block.numbered(9, place), key, *head[1:3], "TextReply/1", asked_, value)
-    assert list(found.places()) == [place for place in range(len(given_)) if place not in gone]
-
-
-class Body(io.BytesIO):
-    """Behaves as a body in a file, which knows its length and where it ends."""
-
-    def __len__(self) -> int:
-        return len(self.getbuffer())
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        if not 0 <= offset <= len(self):
-            raise ValueError("offset out of blob range")
-        return super().seek(offset, whence)
-
-
-@given(ENTRIES.filter(bool), st.data())
-@settings(max_examples=50)
-def test_an_entry_read_alone_is_what_the_whole_block_says(
-    given_: list[tuple[bytes, bytes, bytes]], data: st.DataObject
-) -> None:
-    body = bytearray(body_of([written(*entry) for entry in given_]))
-    for at in data.draw(st.lists(st.integers(0, len(body) - 1), max_size=2)):
-        body[at] ^= 1 << data.draw(st.integers(0, 7))
-    head = (9, "generate", "m", "TextReply/1", data.draw(st.just(len(given_)) | st.integers(-1, 70)))
-    whole = opened((*head, bytes(body)))
-    for place in range(64):
-        assert read_alone(head, place, Body(body)) == (None if whole is None else whole.entry(place))
-
-
-def test_what_is_looked_up_alone_is_read_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(path) as store:
-        store.record([(asked(number), reply(number)) for number in range(10)])
-        monkeypatch.setattr(block, "opened", None)  # which reads a block
-        assert [store.recall([asked(number)]) for number in range(10)] == [[reply(number)] for number in range(10)]
-
-
-def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
-    with Store(path) as store:
-        store.record([(asked(number), reply(number)) for number in range(10)])
-        with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute("UPDATE block SET body = CAST(replace(body, 'reply 7', 'reply 8') AS BLOB)")
-        with pytest.warns(RuntimeWarning, match="1 damaged"):
-            assert store.recall([asked(7)]) == [None]
-        assert [store.recall([asked(number)]) for number in range(10) if number != 7] == [
-            [reply(number)] for number in range(10) if number != 7
-        ]
-        assert store.verify().is_sound
-
-
-@given(st.lists(st.integers(0, MOST_BYTES), max_size=200))
-@settings(max_examples=50)
-def test_parts_are_neither_long_nor_large(sizes: list[int]) -> None:
-    entries = [(HOLE, HOLE, b"", bytes(size)) for size in sizes]
-    cut = list(parts(entries))
-    assert [entry for part in cut for entry in part] == entries
-    for part in cut:
-        assert len(part) <= MOST_ENTRIES
-        assert sum(len(value) for _, _, _, value in part[:-1]) < MOST_BYTES
-
-
-@given(st.binary(max_size=300), st.integers(-1, 70) | st.none() | st.text(max_size=2))
-def test_any_bytes_are_a_block_or_none(body: bytes, count: object) -> None:
-    found = opened((1, "k", "m", "s", count, body))
-    assert found is None or not any(found.entry(place) for place in range(70))
-
-
-@pytest.mark.parametrize("most", [1, 12])
-def test_each_flipped_bit_costs_one_entry_at_most_and_never_gives_another(path: Path, most: int) -> None:
-    with Store(path) as store:
-        store.record([(asked(number), reply(number)) for number in range(most)])
-    with closing(sqlite3.connect(path)) as connection:
-        ((seq, body),) = connection.execute("SELECT seq, body FROM block").fetchall()
-        for at in range(0, len(body), 97):
-            flipped = bytes([*body[:at], body[at] ^ 16, *body[at + 1 :]])
-            rows = connection.execute("SELECT kind, model, schema, entries FROM block").fetchone()
-            found = opened((seq, *rows, flipped))
-            was = opened((seq, *rows, body))
-            assert was is not None
-            if found is not None:
-                same = [found.entry(place) == was.entry(place) for place in range(most)]
-                assert same.count(False) == 1
-                assert found.entry(same.index(False)) is None
