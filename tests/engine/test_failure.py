@@ -362,3 +362,31 @@ def test_a_models_error_brings_its_way_out_along() -> None:
     told = fc.ModelError("It is too long. Shorten it.", fix="Shorten it.")
     with pytest.raises(fc.NodeError, match=r"failed: It is too long\. Shorten it\.$"):
         fc.Chain(fc.Summarize(text="a", model=FakeModel(fails=lambda request: told))).run()
+
+
+@pytest.mark.parametrize("count", [7, 8, 9, 12])
+def test_a_message_lists_eight_inputs_and_says_how_many_more(count: int) -> None:
+    @fc.node
+    def failing(
+        a: int,
+        b: int,
+        c: int,
+        d: int,
+        e: int,
+        f: int,
+        g: int,
+        h: int = 0,
+        i: int = 0,
+        j: int = 0,
+        k: int = 0,
+        m: int = 0,
+    ) -> int:
+        raise ValueError("no")
+
+    inputs = {name: fc.Input(name, int) for name in "abcdefghijkm"[:count]}
+    with pytest.raises(fc.NodeError) as caught:
+        fc.Chain(failing(**inputs)).run(**dict.fromkeys(inputs, 5))
+    told = str(caught.value)
+    assert told.count("=5") == min(count, 8)
+    assert (f"… {count - 8} more" in told) == (count > 8)
+    assert list(caught.value.inputs) == list(inputs)

@@ -317,3 +317,32 @@ def test_a_run_learns_of_each_request_whether_it_is_free_there_or_taken(store: S
     assert other.claim([asked(1)]) == [(None, reply(1))]
     one.release([claim])
     assert other.claim([asked(3)])[0][0] is not None
+    assert one._claims._mine == set()
+    one.leave()
+    other.leave()
+
+
+def test_a_run_that_is_over_is_at_nothing(store: Store) -> None:
+    one, other = store.open_run(), store.open_run()
+    assert one.claim([asked(1)])[0][0] is not None
+    assert other.claim([asked(1)]) == [(None, None)]
+    one.close("done")
+    assert other.claim([asked(1)])[0][0] is not None
+    other.leave()
+
+
+def test_what_another_records_just_before_it_lets_go_is_seen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = store.open_run(), store.open_run()
+    ((claim, _),) = other.claim([asked(1)])
+    assert claim is not None
+    take = one._claims.take
+
+    def late(*arguments: Any) -> list[bool]:
+        other.record([(asked(1), reply(1))])
+        other.release([claim])
+        return take(*arguments)
+
+    monkeypatch.setattr(one._claims, "take", late)
+    assert one.claim([asked(1)]) == [(None, reply(1))]
+    one.leave()
+    other.leave()

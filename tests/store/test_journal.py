@@ -235,3 +235,14 @@ def test_opening_writes_so_that_a_disk_that_fails_is_known_before_the_first_call
     for opened in range(1, 4):
         with Store(path) as store:
             assert store._journal.read("SELECT value FROM meta WHERE name = 'opened'") == [(opened,)]
+
+
+def test_a_run_may_write_though_the_file_was_only_read_since_an_error(path: Path) -> None:
+    with Store(path) as store:
+        store._journal._unwritable(sqlite3.OperationalError("disk full"))
+        store.close()
+        assert store.recall([asked(1)]) == [None]
+        run = store.open_run()
+        run.record([(asked(1), reply(1))])
+        run.close("done")
+        assert store.recall([asked(1)]) == [reply(1)]
