@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ class Gate(FakeModel):
 
 
 @contextmanager
-def no_thread_left() -> Iterator[None]:
+def no_thread_left() -> Generator[None]:
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) == before

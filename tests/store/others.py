@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from pathlib import Path
@@ -87,7 +87,7 @@ class Other:
 
 
 @contextmanager
-def others(path: Path, count: int) -> Iterator[list[Other]]:
+def others(path: Path, count: int) -> Generator[list[Other]]:
     found = [Other(path) for _ in range(count)]
     try:
         yield found

@@ -157,6 +157,18 @@ def test_each_flipped_bit_costs_one_entry_at_most_and_never_gives_another(path: 
                 assert found.entry(same.index(False)) is None
 
 
+@pytest.mark.parametrize("body", ["NULL OR 5", "'text'", "zeroblob(3)"])
+def test_a_body_that_is_none_is_dropped(path: Path, body: str) -> None:
+    with Store(path) as store:
+        store.record([(asked(1), reply(1))])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE block SET body = {body}")
+        with pytest.warns(RuntimeWarning, match="1 damaged"):
+            assert store.recall([asked(1)]) == [None]
+        store.record([(asked(1), reply(2))])
+        assert store.recall([asked(1)]) == [reply(2)]
+
+
 @given(ENTRIES)
 def test_parts_are_all_entries_in_order_each_as_large_as_a_block_may_be(entries: list[Any]) -> None:
     keyed, asked, values = zip(*entries, strict=True) if entries else ((), (), ())

@@ -227,15 +227,15 @@ def test_a_fork_is_not_at_what_its_parent_is_at_and_can_not_give_it_back(path: P
             os.fstat(inherited)
         os.dup2(os.open(path.parent / "another file", os.O_RDWR | os.O_CREAT), inherited)
         mine.give([1])
-        other.end()
+        beside.end()
         assert os.fstat(inherited).st_size == 0
         assert mine.take([1, 2], 0.0) == [False, True]
         mine.end()
 
-    other = Claims(path)
-    assert other.take([3], 0.0) == [True]
+    beside = Claims(path)
+    assert beside.take([3], 0.0) == [True]
     assert status_of(forked(child)) == 0
-    other.end()
+    beside.end()
     with others(path, 1) as (other,):
         assert other.take([1, 2]) == [False, True]
     mine.end()
