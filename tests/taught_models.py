@@ -34,7 +34,7 @@ def sentiment(folder: Path) -> Path:
         words.insert(draw.randrange(9), draw.choice(GOOD if is_good else BAD))
         return tokenizer(" ".join(words))["input_ids"], {"labels": int(is_good)}
 
-    return _teach(folder, transformers.AutoModelForSequenceClassification, example, steps=40)
+    return _teach(folder, transformers.AutoModelForSequenceClassification, example, steps=150)
 
 
 def reader(folder: Path) -> Path:
