@@ -69,11 +69,6 @@ class Core:
 
     # ── the driver's side ────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def rows_in_flight(self) -> int:
-        """How many rows have started and not finished."""
-        return len(self._rows)
-
     def start(self, index: int, inputs: list[Any]) -> None:
         """Begin a row with its input values, in the plan's order."""
         frame = Frame(self._plan, None, index, (index,))
