@@ -224,7 +224,7 @@ class SharesWork(Store, Protocol):
         """Look at what a model is about to be asked, and be at it until `release`, as far as nobody else is.
 
         For each request: what `release` takes; or the reply, where there is one by now; or neither, where another is
-        at it. ``waited_s``: how long was waited for others, who may have been stopped, since this was last asked.
+        at it. ``waited_s``: how long was just waited for others, who may have been stopped.
         """
         ...
 

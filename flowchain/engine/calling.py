@@ -58,7 +58,7 @@ class Sender(Protocol):
     def claim(self, jobs: Sequence[Any], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
         """Say of each request what `release` takes, or its reply, or neither: others are at it; None: all are free.
 
-        ``waited_s``: how long was waited for others since this was last asked.
+        ``waited_s``: how long was just waited for others.
         """
         ...
 

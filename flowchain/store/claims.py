@@ -26,7 +26,7 @@ from struct import Struct
 from flowchain.store.byte_lock import Bytes, Key, alone, key_at
 
 LEASE_S = 30.0
-_MARK = Struct("=Q")
+_MARK = Struct("=q")
 _HEAD = Struct("=QQ")  # how often the slot was written, and how many marks follow
 _SLOT_BYTES = 4096
 _MOST_MARKS = (_SLOT_BYTES - _HEAD.size) // _MARK.size  # of what is beyond, the others don't learn
@@ -34,13 +34,6 @@ _MOST_MARKS = (_SLOT_BYTES - _HEAD.size) // _MARK.size  # of what is beyond, the
 _GATE = 1 << 40
 _FIRST_OWNER = _GATE + 1
 _GATE_WAIT_S, _MOST_AT_GATE = 0.0005, 1_000
-
-
-def mark_of(key: bytes) -> int:
-    """Give the number that stands for a key; that two keys may share one does no harm."""
-    mark: int
-    (mark,) = _MARK.unpack_from(key)
-    return mark
 
 
 class Claims:
@@ -177,7 +170,7 @@ class _Slot:
         self._write_at(self._number, self._written, list(self._mine)[:_MOST_MARKS])
 
     def _write_at(self, number: int, written: int, marks: Sequence[int]) -> None:
-        self._file.write(number * _SLOT_BYTES, array("Q", [written, len(marks), *marks]).tobytes())
+        self._file.write(number * _SLOT_BYTES, array("q", [written, len(marks), *marks]).tobytes())
 
 
 _slots: dict[Key, _Slot] = {}

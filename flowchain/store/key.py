@@ -25,6 +25,7 @@ from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
 from pathlib import PurePath
+from struct import Struct
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 from uuid import UUID
@@ -39,11 +40,19 @@ from flowchain.records import Sampling
 from flowchain.store.plain import REQUESTS, Taken, excerpt_json
 
 KEY_BYTES = 32
+_MARK = Struct(">q")
 _FORMAT = 1
 _PERSON = b"flowchain key"  # BLAKE2's own domain separation: no other use of the hash gives the same digest
 _NOTHING = blake2b()
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def mark_of(key: bytes) -> int:
+    """Give the number that stands for a key where an integer has to: its beginning, which two keys may share."""
+    mark: int
+    (mark,) = _MARK.unpack_from(key)
+    return mark
 
 
 class Address(NamedTuple):

@@ -14,14 +14,12 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from struct import Struct
 from typing import Any
 
 from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
 from flowchain.store.change import Statement
-from flowchain.store.key import KEY_BYTES
+from flowchain.store.key import KEY_BYTES, mark_of
 
-_MARK = Struct(">q")
 _MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds
 _MOST_ABSENT = 10_000
 _ASKED_OFTEN = 1024  # keys, and so a millisecond; to learn a table by heart takes ten
@@ -88,7 +86,7 @@ class Places:
         if not self._placed or key in self._absent:
             return (), None
         self._asked += 1  # nearly all that is recorded is new
-        return (), _mark(key) if self._perhaps_placed(connection, (key,)) else None
+        return (), mark_of(key) if self._perhaps_placed(connection, (key,)) else None
 
     def find(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
         """Give the numbers that the entries of keys may have; `refresh` comes before."""
@@ -122,14 +120,14 @@ class Places:
                 self._asked = -sys.maxsize  # a table grows: never again
                 return keys
             self._marks = {mark for (mark,) in rows}
-        if self._marks.isdisjoint(map(_mark, keys)):
+        if self._marks.isdisjoint(map(mark_of, keys)):
             return ()
-        return [key for key in keys if _mark(key) in self._marks]
+        return [key for key in keys if mark_of(key) in self._marks]
 
     def _have_moved(self, keys: Iterable[bytes]) -> None:
         self._absent.clear()
         if self._marks is not None:
-            self._marks.update(map(_mark, keys))
+            self._marks.update(map(mark_of, keys))
             if len(self._marks) > _MOST_MARKS:
                 self._marks, self._asked = None, -sys.maxsize
 
@@ -159,12 +157,12 @@ class Places:
 
 def placing(entries: Iterable[tuple[bytes, int]], last: int) -> list[Statement]:
     """Give the statements that put entries, by key and number, into the table, which then knows of ``last``, too."""
-    return [(_INSERT, sorted((_mark(key), number) for key, number in entries)), (_SET_PLACED, [(last,)])]
+    return [(_INSERT, sorted((mark_of(key), number) for key, number in entries)), (_SET_PLACED, [(last,)])]
 
 
 def removal(entries: Iterable[tuple[bytes, int]]) -> Statement:
     """Give the statement that takes entries, by key and number, out of the table."""
-    return "DELETE FROM place WHERE mark = ? AND entry = ?", [(_mark(key), number) for key, number in entries]
+    return "DELETE FROM place WHERE mark = ? AND entry = ?", [(mark_of(key), number) for key, number in entries]
 
 
 def misplaced(connection: sqlite3.Connection, entries: Iterable[tuple[bytes, int]]) -> list[int]:
@@ -174,7 +172,7 @@ def misplaced(connection: sqlite3.Connection, entries: Iterable[tuple[bytes, int
     return [
         number
         for key, number in entries
-        if located(number)[0] <= placed and not connection.execute(statement, (_mark(key), number)).fetchone()
+        if located(number)[0] <= placed and not connection.execute(statement, (mark_of(key), number)).fetchone()
     ]
 
 
@@ -185,12 +183,12 @@ def _placed(connection: sqlite3.Connection) -> int:
 
 def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int]]:
     if len(keys) == 1:
-        rows = connection.execute("SELECT entry FROM place WHERE mark = ?", (_mark(keys[0]),)).fetchall()
+        rows = connection.execute("SELECT entry FROM place WHERE mark = ?", (mark_of(keys[0]),)).fetchall()
         return [(keys[0], number) for (number,) in rows if type(number) is int]
     found: list[tuple[bytes, int]] = []
     for start in range(0, len(keys), _KEYS_A_QUERY):
         some = keys[start : start + _KEYS_A_QUERY]
-        marks = list(map(_mark, some))
+        marks = list(map(mark_of, some))
         asked = ",".join("?" * len(some))
         rows = connection.execute(f"SELECT mark, entry FROM place WHERE mark IN ({asked})", marks).fetchall()
         by_mark: dict[int, list[bytes]] = {}
@@ -200,9 +198,3 @@ def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tu
             if type(number) is int:  # of a file nothing is sure
                 found += [(key, number) for key in by_mark[mark]]
     return found
-
-
-def _mark(key: bytes) -> int:
-    mark: int
-    (mark,) = _MARK.unpack_from(key)
-    return mark

@@ -20,11 +20,11 @@ from flowchain.errors import FlowchainError, StoreError, escape, redacted, shown
 from flowchain.protocols import Asked, Called, Model, Unanswered
 from flowchain.records import Reply
 from flowchain.store import usage
-from flowchain.store.claims import Claims, mark_of
+from flowchain.store.claims import Claims
 from flowchain.store.failures import failure_address, written_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
-from flowchain.store.key import Address
+from flowchain.store.key import Address, mark_of
 from flowchain.store.models import count_note, model_note
 from flowchain.store.turn import Turn
 
@@ -83,7 +83,7 @@ class OpenRun:
         """Look what is to be asked of a model, and be at it until `release`, as far as nobody else is.
 
         Gives for each request what to release, or the reply, which may have come meanwhile, or neither where another
-        is at it. ``waited_s``: how long was waited for what others are at, since the last call.
+        is at it. ``waited_s``: how long was just waited for what others are at.
         """
         addresses = [self._store._ledger.address(one) for one in asked]
         return self._claim(addresses, lambda: self.recall(asked), waited_s)
