@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 
 from flowchain.engine.columns import given_slots, operands, shared_slots, taken
 from flowchain.engine.core import WIDEST_MAP
-from flowchain.engine.drive_async import as_async, leave, own_cancellation
+from flowchain.engine.drive_async import Feed, leave, own_cancellation
 from flowchain.engine.effects import Wait
 from flowchain.engine.failure import CAUGHT, at_item, told
 from flowchain.engine.plan import Plan, Step
@@ -250,14 +250,14 @@ async def run_rows(
     loop: AwaitingLoop, rows: Iterable[list[Any] | Exception] | AsyncIterable[list[Any] | Exception], width: int
 ) -> AsyncGenerator[Row, None]:
     """Run rows, at most *width* in progress or waiting for an earlier one, and give what becomes of them in order."""
-    source = as_async(rows)
+    feed = Feed(rows)
     window: deque[asyncio.Task[Any] | Exception] = deque()
     number = 0
     is_exhausted = False
     try:
         while True:
             while not is_exhausted and len(window) < width:
-                row = await anext(source, None)
+                row = await feed.next()
                 if row is None:
                     is_exhausted = True
                 else:

@@ -128,13 +128,13 @@ async def drive_async(
         session = Session(plan, settings, models, lines, inbox.put, world)
         error: BaseException | None = None
         session.start(row_count)
-        feed = as_async(rows)
+        feed = Feed(rows)
         try:
             steps = schedule(session)
             found: Row | NeedRow | Pause | None = next(steps, None)
             while found is not None:
                 if isinstance(found, NeedRow):
-                    row = await anext(feed, None)
+                    row = await feed.next()
                     try:
                         found = steps.send(row)
                     except StopIteration:
@@ -167,14 +167,20 @@ async def drive_async(
             await leave(tasks)
 
 
-async def as_async(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    """Give rows as an async iterator, whichever kind they come from."""
-    if isinstance(rows, AsyncIterable):
-        async for row in rows:
-            yield row
-    else:
-        for row in rows:
-            yield row
+class Feed:
+    """Rows from an iterable of either kind."""
+
+    def __init__(self, rows: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._awaited: AsyncIterator[Any] | None = None
+        self._rows: Iterator[Any] = iter(())
+        if isinstance(rows, AsyncIterable):
+            self._awaited = aiter(rows)
+        else:
+            self._rows = iter(rows)
+
+    async def next(self) -> Any:
+        """Give the next row; None after the last."""
+        return next(self._rows, None) if self._awaited is None else await anext(self._awaited, None)
 
 
 async def _await(inbox: _Inbox, task: Task, effect: Wait) -> None:

@@ -41,6 +41,7 @@ class Host:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Put requests in line; outcomes go to their sender, in the worker's thread."""
+        new: list[threading.Thread] = []
         with self._changed:
             if self._is_closing:
                 return  # the run that sent them was left before its loop's turn ended
@@ -48,8 +49,10 @@ class Host:
             while len(self._workers) < min(self._most, self._busy + len(self._line)):
                 worker = threading.Thread(target=self._work, name=f"flowchain {self.model.name}", daemon=True)
                 self._workers.append(worker)
-                worker.start()
+                new.append(worker)
             self._changed.notify_all()
+        for worker in new:
+            self._start(worker)  # not under the lock, which is the first thing that it needs
 
     def submit_with_turn(self, jobs: Sequence[Job]) -> None:
         """Put requests in line together with others of the running loop's turn: at its end, or once they are many."""
@@ -74,6 +77,15 @@ class Host:
             self._is_closing = True
             self._changed.notify_all()
             return [thread for thread in (*self._predecessors, *self._workers) if thread.is_alive()]
+
+    def _start(self, worker: threading.Thread) -> None:
+        try:
+            worker.start()
+        except BaseException:  # the machine may have no more threads; nobody should count on this one
+            if worker.ident is None:
+                with self._changed:
+                    self._workers.remove(worker)
+            raise
 
     def _work(self) -> None:
         for predecessor in self._predecessors:

@@ -273,3 +273,19 @@ def test_an_async_model_is_awaited() -> None:
             return super().summarize(requests)
 
     assert fc.Chain(fc.Summarize(text=TEXT, model=Awaited())).batch([{"text": "a"}, {"text": "b"}]) == ["a", "b"]
+
+
+def test_a_worker_that_could_not_begin_is_not_waited_for_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel()
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
+    start = threading.Thread.start
+
+    def no_more_threads(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    with no_thread_left(), HOSTS.using([model]):  # another run, which keeps the model's line open
+        monkeypatch.setattr(threading.Thread, "start", no_more_threads)
+        with pytest.raises(RuntimeError, match="new thread"):
+            chain.run(text="a")
+        assert chain.run(text="b") == chain.run(text="b")
