@@ -17,6 +17,7 @@ from pathlib import Path
 
 from flowchain.store import block, places, schema
 from flowchain.store.block import PLACE, PLACE_BITS, Written, numbered
+from flowchain.store.key import KEY_BYTES
 
 _ROWS_A_TIME = 4096
 _INSERT = "INSERT INTO block (seq, kind, model, schema, entries, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -66,7 +67,7 @@ def _move_entries(connection: sqlite3.Connection) -> int:
     sound = _sound(connection)
     while some := list(islice(sound, _ROWS_A_TIME)):
         moved: list[tuple[int, int]] = []
-        keys: list[tuple[bytes, int]] = []
+        keys: dict[bytes, int] = {}
         for head, rows in groupby(some, key=itemgetter(0)):
             pairs = [(entry, written) for _, entry, written in rows]
             olds = iter(pairs)
@@ -75,7 +76,7 @@ def _move_entries(connection: sqlite3.Connection) -> int:
                 connection.execute(_INSERT, (seq, *head[:3], len(part), block.body_of(part), head[3]))
                 for place, (entry, written) in enumerate(islice(olds, len(part))):
                     moved.append((entry, numbered(seq, place)))
-                    keys.append((written[0], numbered(seq, place)))
+                    keys[written[0]] = numbered(seq, place)
         connection.executemany("INSERT INTO moved VALUES (?, ?)", moved)
         for statement, parameters in places.placing(keys, seq):
             connection.executemany(statement, parameters)
@@ -88,5 +89,7 @@ def _sound(connection: sqlite3.Connection) -> Iterator[tuple[_Head, int, Written
         "SELECT seq, key, kind, model, schema, asked, value, digest, created_at FROM entry ORDER BY seq"
     )
     for seq, key, kind, model, schema_, asked, value, digest, created_at in rows:
-        if block.digest_of(key, (kind, model, schema_), asked, value) == digest:
+        is_key = type(key) is bytes and len(key) == KEY_BYTES  # of a file nothing is sure
+        wanted = block.digest_of(key, (kind, model, schema_), asked, value) if is_key else b""
+        if wanted and wanted == digest:
             yield (kind, model, schema_, created_at), seq, (key, digest, asked, value)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from flowchain.store.block import HOLE, MOST_ENTRIES, keys_in, located, numbered
 from flowchain.store.change import Statement
-from flowchain.store.key import KEY_BYTES, mark_of
+from flowchain.store.key import KEY_BYTES, mark_of, marks_of
 
 _MOST_RECENT = 4096  # to read as many from blocks takes who opens a store some milliseconds
 _MOST_ABSENT = 10_000
@@ -120,14 +120,15 @@ class Places:
                 self._asked = -sys.maxsize  # a table grows: never again
                 return keys
             self._marks = {mark for (mark,) in rows}
-        if self._marks.isdisjoint(map(mark_of, keys)):
+        marks = marks_of(keys)
+        if self._marks.isdisjoint(marks):
             return ()
-        return [key for key in keys if mark_of(key) in self._marks]
+        return [key for key, mark in zip(keys, marks, strict=True) if mark in self._marks]
 
-    def _have_moved(self, keys: Iterable[bytes]) -> None:
+    def _have_moved(self, keys: Collection[bytes]) -> None:
         self._absent.clear()
         if self._marks is not None:
-            self._marks.update(map(mark_of, keys))
+            self._marks.update(marks_of(keys))
             if len(self._marks) > _MOST_MARKS:
                 self._marks, self._asked = None, -sys.maxsize
 
@@ -142,7 +143,7 @@ class Places:
             self._recent = {key: number for key, number in self._recent.items() if located(number)[0] > placed}
             self._placed = placed
             return self.folding(connection, added, last)
-        return placing((*self._recent.items(), *added.items()), last)
+        return placing(self._recent | added, last)
 
     def add(self, added: Mapping[bytes, int], last: int, *, is_folded: bool) -> None:
         """Note what this handle has committed."""
@@ -155,9 +156,9 @@ class Places:
             self._recent.update(added)
 
 
-def placing(entries: Iterable[tuple[bytes, int]], last: int) -> list[Statement]:
+def placing(entries: Mapping[bytes, int], last: int) -> list[Statement]:
     """Give the statements that put entries, by key and number, into the table, which then knows of ``last``, too."""
-    return [(_INSERT, sorted((mark_of(key), number) for key, number in entries)), (_SET_PLACED, [(last,)])]
+    return [(_INSERT, sorted(zip(marks_of(entries), entries.values(), strict=True))), (_SET_PLACED, [(last,)])]
 
 
 def removal(entries: Iterable[tuple[bytes, int]]) -> Statement:
@@ -188,7 +189,7 @@ def _looked_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tu
     found: list[tuple[bytes, int]] = []
     for start in range(0, len(keys), _KEYS_A_QUERY):
         some = keys[start : start + _KEYS_A_QUERY]
-        marks = list(map(mark_of, some))
+        marks = marks_of(some)
         asked = ",".join("?" * len(some))
         rows = connection.execute(f"SELECT mark, entry FROM place WHERE mark IN ({asked})", marks).fetchall()
         by_mark: dict[int, list[bytes]] = {}

@@ -24,7 +24,7 @@ from flowchain.store.claims import Claims
 from flowchain.store.failures import failure_address, written_failure
 from flowchain.store.functions import address_of_call
 from flowchain.store.inputs import described, first_difference
-from flowchain.store.key import Address, mark_of
+from flowchain.store.key import Address, marks_of
 from flowchain.store.models import count_note, model_note
 from flowchain.store.turn import Turn
 
@@ -97,7 +97,7 @@ class OpenRun:
     ) -> list[tuple[int | None, T | None]]:
         if self._store.is_read_only:
             return [(0 if value is None else None, value) for value in recall()]
-        marks = [mark_of(address.key) for address in addresses]
+        marks = marks_of([address.key for address in addresses])
         taken = self._claims.take(marks, waited_s)
         values = recall()  # and no earlier: what others were at is in the store before they let go of it
         found = list(zip(marks, taken, values, strict=True))

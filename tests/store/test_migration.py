@@ -9,11 +9,13 @@ import sys
 import warnings
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowchain.errors import StoreError
 from flowchain.store import migration
+from flowchain.store.block import digest_of
 from flowchain.store.store import Store
 from tests.store.test_format import RECORDED
 
@@ -90,6 +92,26 @@ def test_what_is_damaged_is_left_out_and_said(old: Path) -> None:
     with store:
         assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
         assert any("of the 9 entries it used, 8 are here" in problem for problem in store.verify().problems)
+
+
+@pytest.mark.parametrize("key", [b"short", b"long" * 20, "text of thirty-two characters ..", 7])
+def test_a_key_that_is_none_is_left_out_though_its_digest_fits(old: Path, key: Any) -> None:
+    with closing(sqlite3.connect(old)) as connection:
+        [head] = connection.execute("SELECT kind, model, schema, asked, value FROM entry WHERE seq = 3").fetchall()
+        kind, model, schema, asked, value = head
+        digest = digest_of(key, (kind, model, schema), asked, value)
+        connection.execute("UPDATE entry SET key = ?, digest = ? WHERE seq = 3", (key, digest))
+        connection.commit()
+    with pytest.warns(RuntimeWarning) as warned, Store(old) as store:
+        assert any("1 damaged in" in str(warning.message) for warning in warned)
+        assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
+
+
+def test_columns_of_other_types_fit_no_digest(old: Path) -> None:
+    changed(old, "UPDATE entry SET value = 7, digest = x'' WHERE seq = 3")
+    with pytest.warns(RuntimeWarning) as warned, Store(old) as store:
+        assert any("1 damaged in" in str(warning.message) for warning in warned)
+        assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ def test_a_run_has_used_what_it_used_whoever_writes_between(handles: list[Store]
 
 def test_keys_that_begin_alike_are_told_apart(handles: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "mark_of", lambda key: 7)
+    monkeypatch.setattr(places, "marks_of", lambda keys: [7] * len(keys))
     store = handles[0]
     store.record([(asked(number), reply(number)) for number in range(30)])
     store.close()
