@@ -127,7 +127,10 @@ def json_of(value: object, where: str) -> bytes:
     >>> json_of({"b": (1, 2.0), "a": b"x"}, "value")
     b'{"$map":[["b",[1,{"$float":"2.0"}]],["a",{"$bytes":"78"}]]}'
     """
-    return _written(encoded(value, where), where)
+    try:
+        return to_json(_encoded(value, where))  # nearly always: the rows of a batch go this way, and they may be many
+    except (RecursionError, ValueError):
+        return _written(encoded(value, where), where)
 
 
 def address_from(parts: Mapping[str, object], *, head: list[object], kind: str, model: str, where: str) -> Address:

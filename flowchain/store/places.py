@@ -143,7 +143,7 @@ class Places:
             self._recent = {key: number for key, number in self._recent.items() if located(number)[0] > placed}
             self._placed = placed
             return self.folding(connection, added, last)
-        return placing(self._recent | added, last)
+        return placing({**self._recent, **added}, last)
 
     def add(self, added: Mapping[bytes, int], last: int, *, is_folded: bool) -> None:
         """Note what this handle has committed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from operator import add
 from typing import Any
 
 from flowchain.store import block
@@ -39,16 +40,20 @@ def _of(connection: sqlite3.Connection, run: int) -> dict[int, int]:
 
 def summary(connection: sqlite3.Connection, run: int) -> tuple[int, bytes]:
     """Give how many entries a run has used that are there, and a digest of them: of their keys and digests, by key."""
-    pairs: list[tuple[bytes, bytes]] = []
+    used: list[bytes] = []
     for seq, bits in _of(connection, run).items():
         for row in connection.execute(f"SELECT {block.COLUMNS} FROM block WHERE seq = ?", (seq,)):
-            pairs += _pairs(row, bits)
-    return len(pairs), sha256(b"".join([part for pair in sorted(pairs) for part in pair])).digest()
+            used += _used(row, bits)
+    return len(used), sha256(b"".join(sorted(used))).digest()
 
 
-def _pairs(row: Sequence[Any], bits: int) -> list[tuple[bytes, bytes]]:
+def _used(row: Sequence[Any], bits: int) -> list[bytes]:
+    """Give the key and the digest, in one, of each entry of a block that was used."""
     opened = block.opened(row)
     if opened is None:
         return []
-    pairs = zip(opened.keys(), opened.digests(), strict=True)
-    return [pair for place, pair in enumerate(pairs) if bits >> place & 1 and pair != (block.HOLE, block.HOLE)]
+    entries = enumerate(map(add, opened.keys(), opened.digests()))
+    return [entry for place, entry in entries if bits >> place & 1 and entry != _HOLE]
+
+
+_HOLE = block.HOLE + block.HOLE

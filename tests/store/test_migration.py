@@ -102,15 +102,19 @@ def test_a_key_that_is_none_is_left_out_though_its_digest_fits(old: Path, key: A
         digest = digest_of(key, (kind, model, schema), asked, value)
         connection.execute("UPDATE entry SET key = ?, digest = ? WHERE seq = 3", (key, digest))
         connection.commit()
-    with pytest.warns(RuntimeWarning) as warned, Store(old) as store:
-        assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with pytest.warns(RuntimeWarning) as warned:
+        store = Store(old)
+    assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with store:
         assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
 
 
 def test_columns_of_other_types_fit_no_digest(old: Path) -> None:
     changed(old, "UPDATE entry SET value = 7, digest = x'' WHERE seq = 3")
-    with pytest.warns(RuntimeWarning) as warned, Store(old) as store:
-        assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with pytest.warns(RuntimeWarning) as warned:
+        store = Store(old)
+    assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with store:
         assert store.recall([asked for asked, _ in RECORDED]) == [*REPLIES[:2], None, *REPLIES[3:]]
 
 
