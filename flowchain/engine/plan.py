@@ -17,7 +17,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_origin
 
 from flowchain.engine.binding import fields_call, function_call
 from flowchain.engine.operands import checked
@@ -288,11 +288,17 @@ def _values(node: Node[Any]) -> dict[str, Any]:
     """The fields that a node's call takes as arguments."""
     skipped = ("name", "model", "retry")
     is_prompt = isinstance(node, _WRITES_PROMPTS)
+    kinds = type(node).model_fields
     return {
-        field: _template_text(value) if is_prompt else value
+        field: _template_text(value) if is_prompt and not _is_choice(kinds[field].annotation) else value
         for field, value in node.__dict__.items()
         if field not in skipped
     }
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Is a field one of a few words, none of which is read by a model?"""
+    return get_origin(annotation) is Literal
 
 
 def _template_text(value: Any) -> Any:

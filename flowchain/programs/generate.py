@@ -16,7 +16,7 @@ from flowchain.programs.conversation import fitted_turns, message
 from flowchain.programs.overflow import fitted
 from flowchain.programs.reading import refuse_empty
 from flowchain.programs.typed import NotValid, instruction_of, read, schema_of
-from flowchain.records import ChatRequest, GenerateRequest, Message, OnEmptyOutput, OnLength, Sampling
+from flowchain.records import GREEDY, ChatRequest, GenerateRequest, Message, OnEmptyOutput, OnLength, Sampling
 
 
 def generate(
@@ -202,4 +202,5 @@ def _sampling(
 @functools.lru_cache(typed=True)
 def _shared(temperature: float, top_k: int, top_p: float, num_beams: int, seed: int) -> Sampling:
     """Give equal requests one record: a node's greedy requests, and there are many at a time, have all the same."""
-    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams, seed=seed)
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams, seed=seed)
+    return GREEDY if sampling == GREEDY else sampling  # which is known at a glance

@@ -60,15 +60,18 @@ def _texts(values: object) -> list[Any] | None:
 def _generate(request: GenerateRequest) -> Taken:
     if (
         request.sampling is GREEDY
-        and request.stop is _NONE
         and request.schema is None
         and request.on_length is _ACCEPT
         and request.on_empty_output is _RETRY
         and type(request.max_tokens) is int
     ):
         text = request.prompt if type(request.prompt) is str else _text(request.prompt)
-        if text is not None:
-            return {"max_tokens": request.max_tokens, "prompt": text}
+        stops: Any = _NONE if request.stop is _NONE else _texts(request.stop)
+        if text is not None and stops is not None:
+            taken = {"max_tokens": request.max_tokens, "prompt": text}
+            if stops:
+                taken["stop"] = stops
+            return taken
     return None
 
 
@@ -107,7 +110,9 @@ _HYPOTHESIS = ClassifyRequest(text="", labels=()).hypothesis_template
 
 def _classify(request: ClassifyRequest) -> Taken:
     labels, text = _texts(request.labels), _text(request.text)
-    is_plain = request.hypothesis_template is _HYPOTHESIS and request.multi_label is False
+    hypothesis = request.hypothesis_template
+    # Blanks keep Python from holding such a text once: the node's is another object.
+    is_plain = type(hypothesis) is str and hypothesis == _HYPOTHESIS and request.multi_label is False
     return None if not is_plain or labels is None or text is None else {"labels": labels, "text": text}
 
 

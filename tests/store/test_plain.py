@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flowchain as fc
 from flowchain.excerpt import Excerpt, Piece
 from flowchain.protocols import Asked
 from flowchain.records import Reply, Request, SummaryReply, TextReply
 from flowchain.store import key, plain
 from flowchain.store import reply as replies
 from flowchain.store.key import Address, address_of
+from flowchain.testing import FakeModel
 from tests.store.requests import FIELDS, REPLIES, TEXTS
 
 
@@ -101,6 +103,30 @@ def test_a_request_with_its_defaults_is_ordinary(kind: type[Request[Any]]) -> No
     for field in fields(kind):
         if field.name not in names:
             assert plain.REQUESTS[kind](replace(ordinary, **{field.name: object()})) is None
+
+
+TEXT = fc.Input("text", str)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: fc.Answer(question=TEXT, context=["Lisbon.", TEXT], model=model),
+        lambda model: fc.Classify(text=TEXT, labels=["a", "b"], model=model),
+        lambda model: fc.Embed(text=TEXT, model=model),
+        lambda model: fc.Extract(text=TEXT, model=model),
+        lambda model: fc.FewShot(examples=["a: b", "c: d"], query=TEXT, model=model),
+        lambda model: fc.Generate(prompt=TEXT, model=model),
+        lambda model: fc.Generate(prompt=TEXT, stop="###", model=model),
+        lambda model: fc.Summarize(text=TEXT, model=model),
+        lambda model: fc.Translate(text=TEXT, source="en", target="pt", model=model),
+    ],
+)
+def test_what_nodes_ask_is_ordinary(make: Any) -> None:
+    model = FakeModel()
+    fc.Chain(make(model)).run(text="Which city?")
+    [[request]] = model.batches
+    assert plain.REQUESTS[type(request)](request) is not None
 
 
 @pytest.mark.parametrize(
