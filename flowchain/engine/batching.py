@@ -92,8 +92,8 @@ class Waiting(Generic[J]):
         line.counts[run] = line.counts.get(run, 0) + 1
         line.is_sorted = False
 
-    def take(self) -> list[J]:
-        """Cut the next batch; empty when nothing waits."""
+    def take(self, least: int = 1) -> list[J]:
+        """Cut the next batch, or ``least`` jobs where that is more; empty when nothing waits."""
         if not self._kinds:
             return []
         self._cuts += 1
@@ -101,7 +101,7 @@ class Waiting(Generic[J]):
         kind = min(self._kinds, key=self._oldest) if len(self._kinds) > 1 else next(iter(self._kinds))
         line = self._kinds[kind]
         rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
-        entries = line.cut(rows, self._cuts % _OLDEST_EVERY == 0)
+        entries = line.cut(max(rows, least), self._cuts % _OLDEST_EVERY == 0)
         if not line.entries:
             del self._kinds[kind]
         return [entry[2] for entry in entries]

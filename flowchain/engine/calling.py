@@ -66,6 +66,10 @@ class Sender(Protocol):
         """Let others have what was claimed."""
         ...
 
+    def find(self, jobs: Sequence[Any]) -> list[Reply | None]:
+        """Give what the journal has by now."""
+        ...
+
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Make the replies to jobs durable before the next batch is cut; raise where that can't be."""
         ...

@@ -96,11 +96,13 @@ class Host:
     def _serve_all(self, run: Run) -> None:
         while True:
             batch: list[Job] | None = None
+            ahead: list[Job] = []
             waited_s = 0.0
             with self._changed:
                 while not self._is_closing:
                     held_s = self._held_until - time.monotonic()
                     if self._line.is_look_due:
+                        ahead = self._line.take_ahead()
                         break
                     if not len(self._line):
                         waited_s = self._waited_for_others()
@@ -115,7 +117,7 @@ class Host:
                 if self._is_closing:
                     return
             if batch is None:
-                if found := self._line.look(waited_s):
+                if found := self._line.look(waited_s, ahead):
                     self.submit(found)
                 continue
             self._line.serve(batch, run)

@@ -259,6 +259,14 @@ class Session:
             self._journal_error = error
             raise
 
+    def find(self, jobs: Sequence[Pending]) -> list[Reply | None]:
+        """Learn which requests others have had answered by now; called in the model's thread."""
+        try:
+            return [reply for _, reply, _ in self._known.recall(jobs)]
+        except Exception as error:
+            self._journal_error = error
+            raise
+
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
         """Write replies into the journal; called in the thread that serves the model."""
         store = self.settings.store

@@ -179,12 +179,12 @@ def _sound(
     if unknown:
         if len(heads) > _MOST_HEADS:
             heads.clear()
-        heads.update({row[0]: row for row in _rows(connection, unknown, block.HEAD_COLUMNS)})
+        heads.update({row[0]: row for row in rows_of(connection, unknown, block.HEAD_COLUMNS)})
     for seq in few:
         row = heads.get(seq)
         if row is not None and _find_alone(connection, row, by_block[seq], found):
             del by_block[seq]
-    for row in _rows(connection, list(by_block)) if by_block else ():
+    for row in rows_of(connection, list(by_block)) if by_block else ():
         some, opened = by_block[row[0]], block.opened(row)
         if opened is None:
             damaged += [numbered(row[0], place) for _, place in some]
@@ -218,9 +218,10 @@ def _find_alone(
     return True
 
 
-def _rows(
+def rows_of(
     connection: sqlite3.Connection, blocks: Sequence[int], columns: str = block.COLUMNS
 ) -> Iterator[tuple[Any, ...]]:
+    """Read the rows of blocks, in any order."""
     if len(blocks) == 1:
         yield from connection.execute(f"SELECT {columns} FROM block WHERE seq = ?", blocks)
         return
@@ -255,7 +256,7 @@ def remove(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
         by_block.setdefault(seq, []).append(place)
     ((highest,),) = connection.execute("SELECT max(seq) FROM block").fetchall()
     count = 0
-    for row in list(_rows(connection, list(by_block))):
+    for row in list(rows_of(connection, list(by_block))):
         seq, opened = row[0], block.opened(row)
         places = by_block[seq]
         size, body = 0, b""

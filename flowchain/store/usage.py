@@ -11,6 +11,7 @@ from typing import Any
 from flowchain.store import block
 from flowchain.store.block import located
 from flowchain.store.change import Statement
+from flowchain.store.entries import rows_of
 from flowchain.store.journal import Journal
 
 _NOTE = (
@@ -40,10 +41,8 @@ def _of(connection: sqlite3.Connection, run: int) -> dict[int, int]:
 
 def summary(connection: sqlite3.Connection, run: int) -> tuple[int, bytes]:
     """Give how many entries a run has used that are there, and a digest of them: of their keys and digests, by key."""
-    used: list[bytes] = []
-    for seq, bits in _of(connection, run).items():
-        for row in connection.execute(f"SELECT {block.COLUMNS} FROM block WHERE seq = ?", (seq,)):
-            used += _used(row, bits)
+    bits = _of(connection, run)
+    used = [entry for row in rows_of(connection, list(bits)) for entry in _used(row, bits[row[0]])]
     return len(used), sha256(b"".join(sorted(used))).digest()
 
 

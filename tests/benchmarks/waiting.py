@@ -84,6 +84,9 @@ class Nobody:
     def record(self, answered: Any) -> None: ...
     def claim(self, jobs: Any, waited_s: float) -> None: ...
     def release(self, claims: Any) -> None: ...
+    def find(self, jobs: Any) -> list[None]:
+        return [None] * len(jobs)
+
     def is_unwanted(self, job: Any) -> bool:
         return False
 

@@ -36,6 +36,7 @@ class Run:
         self.mine: set[str] = set()
         self.found: list[str] = []
         self.waited: list[float] = []
+        self.looked_up: list[int] = []
 
     def claim(self, jobs: Any, waited_s: float) -> list[tuple[str | None, Reply | None]]:
         self.waited.append(waited_s)
@@ -53,6 +54,10 @@ class Run:
 
     def release(self, claims: Any) -> None:
         self.mine -= set(claims)
+
+    def find(self, jobs: Any) -> list[Reply | None]:
+        self.looked_up.append(len(jobs))
+        return [self.done.get(job.request.text) for job in jobs]
 
     def is_unwanted(self, job: Waiting) -> bool:
         return job.is_dropped
@@ -172,6 +177,58 @@ def test_the_share_of_failures_is_that_of_the_latest_requests_however_they_are_c
         assert run.shares[-1] == pytest.approx(expected or (15 / 16) ** 128)
 
 
+def done_by_others(run: Run, line: Line, done: int, count: int) -> None:
+    """Let requests wait, of which the first so many are done."""
+    texts = ["a" * (count - number) for number in range(count)]
+    line.add([Waiting(EmbedRequest(text=text), run) for text in texts])
+    run.done = {text: TextReply(text="theirs", finish_reason="eos") for text in texts[:done]}
+
+
+def test_once_others_have_done_what_was_next_what_comes_after_it_is_looked_up_with_it() -> None:
+    run, model = Run(), FakeModel()
+    line = Line(model, rows=1)
+    done_by_others(run, line, 90, 100)
+    assert not line.is_look_due
+    serve(line)
+    while line.is_look_due:
+        line.add(line.look(0.0, line.take_ahead()))
+    assert (len(run.found), run.looked_up) == (90, [64, 35, 10])
+    while len(line):
+        serve(line)
+    assert len(model.batches) == 10
+    assert len(run.found) == 100
+    assert run.looked_up == [64, 35, 10]
+
+
+def test_what_comes_next_is_not_looked_up_where_nobody_else_has_done_anything() -> None:
+    run, line = Run(), Line(FakeModel(), rows=1)
+    run.others = {"aa"}
+    done_by_others(run, line, 0, 12)
+    while len(line):
+        serve(line)
+        assert line.take_ahead() == []
+    assert run.looked_up == []
+
+
+def test_a_journal_that_fails_as_what_comes_next_is_looked_up_costs_what_was_looked_up() -> None:
+    class Broken(Run):
+        errors: tuple[Any, ...] = ()
+
+        def find(self, jobs: Any) -> Any:
+            raise OSError("the disk is gone")
+
+        def deliver(self, done: Any) -> None:
+            self.errors += tuple(error for _, (_, error) in done.outcomes if error is not None)
+
+    run, line = Broken(), Line(FakeModel(), rows=1)
+    done_by_others(run, line, 5, 8)
+    serve(line)
+    dropped, *ahead = line.take_ahead()
+    dropped.is_dropped = True  # type: ignore[attr-defined]
+    assert line.look(0.0, [dropped, *ahead]) == []
+    assert [str(error) for error in run.errors] == ["the disk is gone"] * 6
+
+
 def test_two_workers_may_look_at_once() -> None:
     """Each gets what the other has not got, wherever the second one begins."""
     run, line = Run(), Line(FakeModel())
@@ -195,13 +252,15 @@ def test_two_workers_may_look_at_once() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=20),
     st.lists(st.sets(st.sampled_from("abcdef")), max_size=4),
+    st.sets(st.sampled_from("abcdef")),
     st.integers(1, 4),
 )
 def test_every_request_is_answered_once_and_asked_once_by_whomever(
-    wanted: list[tuple[str, bool]], others: list[set[str]], rows: int
+    wanted: list[tuple[str, bool]], others: list[set[str]], can_do: set[str], rows: int
 ) -> None:
-    """Others come and go; two kinds of requests wait."""
+    """Others come and go, and some of what they were at is done then; two kinds of requests wait."""
     run, model = Run(), FakeModel()
+    theirs: set[str] = set()
     line = Line(model, rows)
     line.add(
         [
@@ -213,12 +272,15 @@ def test_every_request_is_answered_once_and_asked_once_by_whomever(
     run.others = next(moves)
     for _ in range(200):
         if line.is_look_due or not len(line):
-            run.others = next(moves, set())
-            line.add(line.look())
+            before, run.others = run.others, next(moves, set())
+            for text in (before - run.others - run.done.keys() - run.mine) & can_do:
+                run.done[text] = TextReply(text="theirs", finish_reason="eos")
+                theirs.add(text)
+            line.add(line.look(0.0, line.take_ahead()))
         if len(line):
             serve(line)
     assert line.look_s is None
     asked = [request.text for batch in model.batches for request in batch]  # type: ignore[attr-defined]
-    assert sorted(asked) == sorted({text + "!" if is_other else text for text, is_other in wanted})
+    assert sorted(asked) == sorted({text + "!" if is_other else text for text, is_other in wanted} - theirs)
     assert len(run.found) == len(wanted)
     assert run.mine == set()
