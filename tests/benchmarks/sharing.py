@@ -1,0 +1,95 @@
+"""Do processes that share a store share the work? Ten at one batch, against a tenth of the time of its calls.
+
+    python -m tests.benchmarks.sharing [rounds]
+
+Each process has the same 400 rows, in an order of its own, and a model that sleeps so long a request: none computes, so
+that ten are ten times as fast on a machine with few cores, too, but for what flowchain itself takes of them. The
+processes are forked from one that has run a chain, and begin at one moment. Goal: 1.5 (fault row F8).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flowchain as fc
+from flowchain.records import GenerateRequest, TextReply
+
+PROCESSES = 10
+ROWS = 400
+CALLS = ((0.0125, 1), (0.01, 16), (0.05, 1), (0.05, 4))
+"""Seconds a request, and most requests in a call."""
+
+
+class Sleeping:
+    name, window, fingerprint = "sleeping", None, "sleeping@1"
+
+    def __init__(self, request_s: float, rows: int) -> None:
+        self.request_s, self.max_batch = request_s, rows
+        self.asked = 0
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[TextReply]:
+        time.sleep(self.request_s * len(requests))
+        self.asked += len(requests)
+        return [TextReply(text=request.prompt.upper(), finish_reason="eos") for request in requests]
+
+
+def work(store: Path, seed: int, model: Sleeping, begin: Any, asked: Any) -> None:
+    chain = fc.Chain(fc.Generate(prompt=fc.Input("text", str), max_tokens=5, model=model))
+    rows = [{"text": f"row {number}"} for number in range(ROWS)]
+    random.Random(seed).shuffle(rows)
+    begin.wait()
+    chain.batch(rows, store=fc.Store(store), progress=False)
+    asked.put(model.asked)
+
+
+def together(request_s: float, most: int) -> tuple[float, int]:
+    """Give the seconds until all are done, and how many requests the models were sent."""
+    context = multiprocessing.get_context("fork")
+    begin, asked = context.Event(), context.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "replies.flow"
+        processes = [
+            context.Process(target=work, args=(store, seed, Sleeping(request_s, most), begin, asked))
+            for seed in range(PROCESSES)
+        ]
+        for process in processes:
+            process.start()
+        time.sleep(0.5)
+        start = time.perf_counter()
+        begin.set()
+        count = sum(asked.get() for _ in processes)
+        took_s = time.perf_counter() - start
+        for process in processes:
+            process.join()
+    return took_s, count
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    with tempfile.TemporaryDirectory() as folder:
+        chain = fc.Chain(fc.Generate(prompt=fc.Input("text", str), max_tokens=5, model=Sleeping(0, 1)))
+        chain.run(text="what a first run imports", store=fc.Store(Path(folder) / "first.flow"))
+    print(f"| {ROWS} rows, {PROCESSES} processes | requests sent | wall, of a tenth of the calls' time | goal |")
+    print("|---|---|---|---|")
+    for request_s, most in CALLS:
+        found = [together(request_s, most) for _ in range(rounds)]
+        ratios = [took_s / (request_s * ROWS / PROCESSES) for took_s, _ in found]
+        sent = sorted({count for _, count in found})
+        told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        title = f"{request_s * 1e3:g} ms a request, at most {most} a call"
+        print(f"| {title} | {', '.join(map(str, sent))} | {told} | ≤ 1.5 |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
