@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from flowchain.errors import InputError, shown
-from flowchain.windows.ends import Ends
+
+if TYPE_CHECKING:
+    from flowchain.windows.ends import Ends
 
 Counter: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text as its reader will see them, without the special tokens put around it."""
@@ -57,6 +59,9 @@ def split(text: str, budget: int, counter: Counter, *, overlap: int = 0) -> list
     >>> [text[start:end] for start, end in split(text, 6, lambda piece: len(piece.split()))]
     ['It ran. Nobody knew why. ', 'In the end it stopped.']
     """
+    # Late: its patterns of Unicode take a tenth of a first run, and most texts are never cut.
+    from flowchain.windows.ends import Ends
+
     _check(budget, overlap)
     ends = Ends(text)
     spans: list[Span] = []

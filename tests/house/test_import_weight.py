@@ -54,3 +54,14 @@ notes = fc.Each(documents, lambda text: fc.Summarize(text=text, max_tokens=200))
 answer = fc.Answer(question="Who?", context=notes)
 """
     assert modules_after(code) & HEAVY == set()
+
+
+def test_a_run_that_cuts_no_text_does_not_learn_where_sentences_end() -> None:
+    code = """
+import flowchain as fc
+from flowchain.testing import FakeModel
+fc.Chain(fc.Summarize(text=fc.Input("text", str), model=FakeModel())).run(text="It ran.")
+"""
+    cutters = {"regex", "sentencex"}
+    assert modules_after(code) & cutters == set()
+    assert modules_after(f"{code}\\nfc.Chain(fc.Split(text='It ran.', max_tokens=1)).run()") >= cutters
