@@ -64,4 +64,4 @@ fc.Chain(fc.Summarize(text=fc.Input("text", str), model=FakeModel())).run(text="
 """
     cutters = {"regex", "sentencex"}
     assert modules_after(code) & cutters == set()
-    assert modules_after(f"{code}\\nfc.Chain(fc.Split(text='It ran.', max_tokens=1)).run()") >= cutters
+    assert modules_after(f"{code}\nfc.Chain(fc.Split(text='It ran.', max_tokens=1)).run()") >= cutters
