@@ -15,7 +15,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PINNED := --constraint .ci/constraints.txt
 PYTEST := $(BIN)/python -m pytest
 BENCHMARKS ?= orchestration waiting servers peers import_time encoders generation concurrency splitting ledger \
-	beyond_the_window proved store quality
+	beyond_the_window proved store sharing quality
 
 # Two threads at most: results don't depend on the machine's size, and small models are quicker without more.
 export OMP_NUM_THREADS ?= 2
