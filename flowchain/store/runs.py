@@ -301,7 +301,8 @@ def _unknown(store: str, run_id: str) -> StoreError:
 
 def _value_json(value: Any) -> bytes:
     if isinstance(value, str):
-        value = str(value)  # an excerpt; of a class that it does not know, pydantic looks at all bases
+        # An excerpt, say: of a class that it does not know, pydantic looks at all bases. An enum's own str is its name.
+        value = str.__str__(value)
     try:
         return to_json(value, inf_nan_mode="constants", serialize_unknown=True)
     except (PydanticSerializationError, RecursionError):

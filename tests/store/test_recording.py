@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ def test_a_run_keeps_its_value_whichever_way_it_ran(store: fc.Store) -> None:
     list(chain.stream(**INPUTS, store=store))
     assert [json.loads(run.value or "") for run in store.runs()] == [value] * 5
     assert {run.outcome for run in store.runs()} == {"done"}
+
+
+class Colour(str, Enum):  # noqa: UP042 — its str() is not its text, as a StrEnum's is
+    RED = "red"
+
+
+@fc.node
+def colour(text: str) -> Colour:
+    return Colour(text)
+
+
+def test_a_text_of_a_class_of_its_own_is_kept_as_the_text_that_it_is(store: fc.Store) -> None:
+    assert fc.Chain(colour(text=TEXT)).run(text="red", store=store) is Colour.RED
+    (run,) = store.runs()
+    assert run.value == '"red"'
 
 
 def test_a_batch_keeps_how_many_and_a_digest_of_their_values(store: fc.Store) -> None:
