@@ -67,7 +67,7 @@ class Sender(Protocol):
         ...
 
     def find(self, jobs: Sequence[Any]) -> list[Reply | None]:
-        """Give what the journal has by now."""
+        """Give what a journal that is shared with others has by now."""
         ...
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:

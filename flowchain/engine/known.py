@@ -61,6 +61,10 @@ class Known:
             for pending, (claim, reply) in zip(batch, found, strict=True)
         ]
 
+    def find(self, batch: Sequence[Pending]) -> list[Reply | None]:
+        """Give what others have had answered by now: nothing where no store is shared with them."""
+        return [None] * len(batch) if self._shared is None else [reply for _, reply, _ in self.recall(batch)]
+
     def release(self, claims: Sequence[Any]) -> None:
         """See `SharesWork.release`."""
         assert self._shared is not None  # else nothing was claimed

@@ -262,7 +262,7 @@ class Session:
     def find(self, jobs: Sequence[Pending]) -> list[Reply | None]:
         """Learn which requests others have had answered by now; called in the model's thread."""
         try:
-            return [reply for _, reply, _ in self._known.recall(jobs)]
+            return self._known.find(jobs)
         except Exception as error:
             self._journal_error = error
             raise

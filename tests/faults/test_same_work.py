@@ -6,13 +6,14 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flowchain as fc
+from flowchain.events import Event, RowFinished
 from flowchain.protocols import Asked
 from flowchain.records import Reply, TextReply
 from flowchain.testing import FakeModel
@@ -62,6 +63,25 @@ def test_what_others_have_done_meanwhile_is_not_asked_for(tmp_path: Path) -> Non
     assert first == TEXTS[:-5:-1]
     assert sorted(itertools.chain(*later)) == TEXTS[:2]
     assert (len(run.requests), run.calls) == (len(TEXTS), len(model.batches))
+
+
+def test_a_run_without_a_store_that_waits_for_the_same_model_asks_it_itself(tmp_path: Path) -> None:
+    path, texts = tmp_path / "replies.flow", [f"other {'x' * number}" for number in range(12)]
+    other: list[Iterator[Event]] = []
+
+    def elsewhere() -> None:
+        with fc.Store(path) as store:
+            chain_of(FakeModel()).run(texts=TEXTS, store=store)
+        other.append(chain_of(model).stream(texts=texts))
+        next(other[0])  # all that it asks stands in line now
+
+    model = Interrupted(elsewhere, max_batch=1)
+    with fc.Store(path) as store:
+        assert chain_of(model).run(texts=TEXTS, store=store) == EXPECTED
+    *_, finished, _ = other[0]
+    assert isinstance(finished, RowFinished)
+    assert finished.value == chain_of(FakeModel()).run(texts=texts)
+    assert sorted(itertools.chain(*model.prompts())) == sorted([*texts, TEXTS[-1]])
 
 
 def test_of_equal_requests_one_is_asked(tmp_path: Path) -> None:
