@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 
 class Piece(NamedTuple):
@@ -40,13 +40,23 @@ class Excerpt(str):
     True
     """
 
-    __slots__ = ("pieces",)
+    __slots__ = ("_read", "pieces")
     pieces: tuple[Piece, ...]
+    _read: str
 
     def __new__(cls, text: str, pieces: Iterable[Piece] = ()) -> Excerpt:
         self = super().__new__(cls, text)
         self.pieces = tuple(pieces)
         return self
+
+    if not TYPE_CHECKING:  # where it would stand for attributes of any name
+
+        def __getattr__(self, name: str) -> tuple[Piece, ...]:
+            """Make the pieces of what `written` gave: asked for only where they are not there yet."""
+            if name != "pieces":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.pieces = _own_words(self, self._read)
+            return self.pieces
 
     def __reduce__(self) -> tuple[type[Excerpt], tuple[str, tuple[Piece, ...]]]:
         return Excerpt, (str(self), self.pieces)
@@ -91,8 +101,17 @@ def written(text: str, read: str) -> Excerpt:
     """
     if isinstance(text, Excerpt):
         return text  # a stand-in for a reply that knows where it stands
-    own = Written(text, _sources(pieces_of(read)))
-    return Excerpt(text, (Piece(0, own, 0, len(text)),) if text else ())
+    if type(read) is not str:
+        return Excerpt(text, _own_words(text, read))
+    # Its pieces are made once somebody asks: of most rows' values nobody does. Of a document only: of what was itself
+    # written, they would hold all the texts before it.
+    excerpt = str.__new__(Excerpt, text)
+    excerpt._read = read
+    return excerpt
+
+
+def _own_words(text: str, read: str) -> tuple[Piece, ...]:
+    return (Piece(0, Written(text, _sources(pieces_of(read))), 0, len(text)),) if text else ()
 
 
 def _sources(pieces: tuple[Piece, ...]) -> Sequence[Piece]:
