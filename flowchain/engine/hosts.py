@@ -29,7 +29,7 @@ class Host:
         self.users = 0
         self._most: int = getattr(model, "max_in_flight", 1)
         self._predecessors = predecessors
-        self._line = Line(model)
+        self._line = Line(model, on_put_off=self._wake)
         self._changed = threading.Condition()
         self._is_closing = False
         self._held_until = 0.0
@@ -77,6 +77,10 @@ class Host:
             self._is_closing = True
             self._changed.notify_all()
             return [thread for thread in (*self._predecessors, *self._workers) if thread.is_alive()]
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _start(self, worker: threading.Thread) -> None:
         try:

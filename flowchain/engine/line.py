@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
@@ -35,9 +35,16 @@ class Line:
     was next, together with what comes after it.
     """
 
-    def __init__(self, model: Model, rows: int = ROWS, calling: Calling = calling) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rows: int = ROWS,
+        calling: Calling = calling,
+        on_put_off: Callable[[], None] = lambda: None,
+    ) -> None:
         self.model = model
         self._calling = calling
+        self._on_put_off = on_put_off  # Told before a call, which others than its worker need not wait for.
         self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
         self._put_off: deque[Job] = deque()
         self._look_s = _FIRST_LOOK_S
@@ -61,6 +68,8 @@ class Line:
         """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
         free, claims = self._claimed(batch, 0.0)
         try:
+            if free and self._put_off:
+                self._on_put_off()
             if free:
                 self._answer(free, run)
         finally:

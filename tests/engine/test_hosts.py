@@ -135,6 +135,40 @@ def test_who_comes_while_all_workers_are_busy_gets_one_more() -> None:
         assert all(event.wait(60) for event in answered)
 
 
+def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_call() -> None:
+    class Slow(FakeModel):
+        max_in_flight = 2
+
+        def __init__(self) -> None:
+            super().__init__(fails=self.wait)
+            self.entered, self.open = threading.Semaphore(0), threading.Semaphore(0)
+
+        def wait(self, request: Any) -> None:
+            self.entered.release()
+            assert self.open.acquire(timeout=60)
+
+    class Theirs(Run):
+        """What others are at until the model is called, and have done then."""
+
+        def claim(self, jobs: Any, waited_s: float) -> list[tuple[None, TextReply | None]]:
+            is_done = model.entered.acquire(blocking=False)
+            return [(None, TextReply(text="theirs", finish_reason="eos") if is_done else None) for _ in jobs]
+
+    model, events = Slow(), [threading.Event() for _ in range(4)]
+    with no_thread_left(), Hosts().using([model]) as lines:
+        line = lines[id(model)]
+        for event in events[:2]:
+            line.submit([job([], event)])
+            assert model.entered.acquire(timeout=60)
+        model.open.release(2)
+        assert all(event.wait(60) for event in events[:2])  # two workers, and nothing to do
+        line.submit([job([], events[2]), Waiting(EmbedRequest(text="a"), Theirs([], events[3]))])
+        assert events[3].wait(60)
+        assert not events[2].is_set()
+        model.open.release()
+        assert events[2].wait(60)
+
+
 @dataclass
 class Waiting:
     request: Request[Any]
@@ -142,33 +176,40 @@ class Waiting:
     attempt: int = 1
 
 
+class Run:
+    """Keeps what comes, and has no journal."""
+
+    wants_pieces = False
+    limit_s: float | None = None
+
+    def __init__(self, found: list[Any], has_come: threading.Event | None = None) -> None:
+        self._found = found
+        self._has_come = has_come
+
+    def deliver(self, done: Any) -> None:
+        assert isinstance(done, Done)
+        self._found.append(done)
+        if self._has_come is not None:
+            self._has_come.set()
+
+    def is_unwanted(self, job: Any) -> bool:
+        return False
+
+    def claim(self, jobs: Any, waited_s: float) -> Any:
+        return None
+
+    def release(self, claims: Any) -> None:
+        pass
+
+    def find(self, jobs: Any) -> list[None]:
+        return [None] * len(jobs)
+
+    def record(self, answered: Any) -> None:
+        pass
+
+
 def job(found: list[Any], has_come: threading.Event | None = None) -> Job:
-    class Run:
-        wants_pieces = False
-        limit_s: float | None = None
-
-        def deliver(self, done: Any) -> None:
-            assert isinstance(done, Done)
-            found.append(done)
-            if has_come is not None:
-                has_come.set()
-
-        def is_unwanted(self, job: Any) -> bool:
-            return False
-
-        def claim(self, jobs: Any, waited_s: float) -> None:
-            return None
-
-        def release(self, claims: Any) -> None:
-            pass
-
-        def find(self, jobs: Any) -> list[None]:
-            return [None] * len(jobs)
-
-        def record(self, answered: Any) -> None:
-            pass
-
-    return Waiting(EmbedRequest(text="a"), Run())
+    return Waiting(EmbedRequest(text="a"), Run(found, has_come))
 
 
 def test_a_line_is_shared_by_all_who_use_it_and_ends_with_the_last() -> None:
