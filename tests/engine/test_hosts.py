@@ -135,7 +135,9 @@ def test_who_comes_while_all_workers_are_busy_gets_one_more() -> None:
         assert all(event.wait(60) for event in answered)
 
 
-def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_call() -> None:
+def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Slow(FakeModel):
         max_in_flight = 2
 
@@ -152,16 +154,27 @@ def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_
 
         def claim(self, jobs: Any, waited_s: float) -> list[tuple[None, TextReply | None]]:
             is_done = model.entered.acquire(blocking=False)
+            assert is_done or idle.acquire(timeout=60)
             return [(None, TextReply(text="theirs", finish_reason="eos") if is_done else None) for _ in jobs]
 
     model, events = Slow(), [threading.Event() for _ in range(4)]
+    idle = threading.Semaphore(0)
     with no_thread_left(), Hosts().using([model]) as lines:
         line = lines[id(model)]
+        wait = line._changed.wait
+
+        def told_wait(timeout: float | None = None) -> bool:
+            if timeout is None:
+                idle.release()
+            return wait(timeout)
+
+        monkeypatch.setattr(line._changed, "wait", told_wait)
         for event in events[:2]:
             line.submit([job([], event)])
             assert model.entered.acquire(timeout=60)
         model.open.release(2)
-        assert all(event.wait(60) for event in events[:2])  # two workers, and nothing to do
+        assert all(event.wait(60) for event in events[:2])
+        assert all(idle.acquire(timeout=60) for _ in range(2))  # two workers, and nothing to do
         line.submit([job([], events[2]), Waiting(EmbedRequest(text="a"), Theirs([], events[3]))])
         assert events[3].wait(60)
         assert not events[2].is_set()
