@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-from flowchain.engine.calling import Awaiting, Job, Run
+from flowchain.engine.calling import Awaiting, Done, Job, Run
 from flowchain.engine.line import Line
 from flowchain.protocols import Model
 
@@ -51,8 +51,7 @@ class Host:
                 self._workers.append(worker)
                 new.append(worker)
             self._changed.notify_all()
-        for worker in new:
-            self._start(worker)  # not under the lock, which is the first thing that it needs
+        self._start(new)  # not under the lock, which is the first thing that they need
 
     def submit_with_turn(self, jobs: Sequence[Job]) -> None:
         """Put requests in line together with others of the running loop's turn: at its end, or once they are many."""
@@ -82,16 +81,36 @@ class Host:
         with self._changed:
             self._changed.notify_all()
 
-    def _start(self, worker: threading.Thread) -> None:
-        try:
-            worker.start()
-        except BaseException:  # the machine may have no more threads; nobody should count on this one
-            if worker.ident is None:
-                with self._changed:
-                    self._workers.remove(worker)
-            raise
+    def _start(self, workers: list[threading.Thread]) -> None:
+        for index, worker in enumerate(workers):
+            try:
+                worker.start()
+            except Exception as error:  # the machine may have no more threads
+                self._forget([worker])
+                # An event loop's turn or another worker may be who wants to start this one: they can tell nobody.
+                for job in self._unserved():
+                    job.sender.deliver(Done(-1, [(job, (None, error))]))
+            except BaseException:
+                self._forget(workers[index:])
+                raise
+
+    def _forget(self, workers: Sequence[threading.Thread]) -> None:
+        """Count no more on workers that have not begun."""
+        with self._changed:
+            self._workers = [worker for worker in self._workers if worker not in workers or worker.ident is not None]
+
+    def _unserved(self) -> list[Job]:
+        """Take what nobody is there to serve out of the line."""
+        found: list[Job] = []
+        with self._changed:
+            while len(self._line) and not self._workers:
+                found += self._line.take()
+        return found
 
     def _work(self) -> None:
+        with self._changed:
+            if threading.current_thread() not in self._workers:
+                return  # its start was interrupted, and another may have its place
         for predecessor in self._predecessors:
             predecessor.join()
         with closing(Awaiting(self.model)) as awaiting:

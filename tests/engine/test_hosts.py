@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -214,7 +215,7 @@ class Run:
     def release(self, claims: Any) -> None:
         pass
 
-    def find(self, jobs: Any) -> list[None]:
+    def find(self, jobs: Any) -> Any:
         return [None] * len(jobs)
 
     def record(self, answered: Any) -> None:
@@ -332,17 +333,84 @@ def test_an_async_model_is_awaited() -> None:
     assert fc.Chain(fc.Summarize(text=TEXT, model=Awaited())).batch([{"text": "a"}, {"text": "b"}]) == ["a", "b"]
 
 
-def test_a_worker_that_could_not_begin_is_not_waited_for_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+class Starts:
+    """Stands in for how threads of workers begin: the first so many raise an error, instead or after they began."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, fails: int, error: BaseException, *, is_after: bool = False
+    ) -> None:
+        self._start = threading.Thread.start
+        self._errors = [error] * fails
+        self._is_after = is_after
+        self.failed: list[threading.Thread] = []
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self(thread))
+
+    def __call__(self, thread: threading.Thread, *, is_late: bool = False) -> None:
+        if self._errors and thread.name.startswith("flowchain fake") and not is_late:
+            self.failed.append(thread)
+            if self._is_after:
+                self._start(thread)
+            raise self._errors.pop()
+        self._start(thread)
+
+
+NO_MORE = RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_worker_that_could_not_begin_is_not_waited_for_by_others(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = FakeModel()
+    model.max_in_flight = most  # type: ignore[attr-defined]
     chain = fc.Chain(fc.Summarize(text=TEXT, model=model))
-    start = threading.Thread.start
-
-    def no_more_threads(thread: threading.Thread) -> None:
-        monkeypatch.setattr(threading.Thread, "start", start)
-        raise RuntimeError("can't start new thread")
-
+    rows = [{"text": "a"}, {"text": "b"}, {"text": "c"}]
     with no_thread_left(), HOSTS.using([model]):  # another run, which keeps the model's line open
-        monkeypatch.setattr(threading.Thread, "start", no_more_threads)
-        with pytest.raises(RuntimeError, match="new thread"):
-            chain.run(text="a")
-        assert chain.run(text="b") == chain.run(text="b")
+        starts = Starts(monkeypatch, most, NO_MORE)
+        found = chain.batch(rows, on_error="keep")
+        assert len(starts.failed) == most
+        assert all(isinstance(row, fc.Failure) and row.error.__cause__ is NO_MORE for row in found)
+        assert chain.batch(rows) == ["a", "b", "c"]
+
+
+def test_where_some_workers_could_not_begin_others_do_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel()
+    model.max_in_flight = 3  # type: ignore[attr-defined]
+    with no_thread_left():
+        starts = Starts(monkeypatch, 2, NO_MORE)
+        assert fc.Chain(fc.Summarize(text=TEXT, model=model)).batch([{"text": text} for text in "abc"]) == [*"abc"]
+    assert len(starts.failed) == 2
+
+
+def test_a_run_on_an_event_loop_ends_where_no_worker_can_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    Starts(monkeypatch, 1, NO_MORE)
+    with no_thread_left(), pytest.raises(fc.NodeError, match="new thread"):
+        asyncio.run(asyncio.wait_for(fc.Chain(fc.Summarize(text=TEXT, model=FakeModel())).arun(text="a"), 60))
+
+
+def test_a_worker_whose_start_was_interrupted_leaves_its_place_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may begin all the same, since its thread is there: two would ask a model at once that takes one call."""
+    found: list[Any] = []
+    model, has_come = FakeModel(), threading.Event()
+    with no_thread_left(), Hosts().using([model]) as lines:
+        starts = Starts(monkeypatch, 1, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            lines[id(model)].submit([job(found)])
+        [interrupted] = starts.failed
+        starts(interrupted, is_late=True)
+        interrupted.join(60)
+        assert not interrupted.is_alive()
+        assert model.batches == []
+        lines[id(model)].submit([job(found, has_come)])
+        assert has_come.wait(60)
+    assert len(found) == 2
+
+
+def test_a_worker_that_had_begun_as_its_start_was_interrupted_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Gate()
+    with no_thread_left(), Hosts().using([model]) as lines:
+        Starts(monkeypatch, 1, KeyboardInterrupt(), is_after=True)
+        with pytest.raises(KeyboardInterrupt):
+            lines[id(model)].submit([job([])])
+        assert model.entered.wait(60)
+        lines[id(model)].submit([job([])])
+        assert sum(thread.name.startswith("flowchain fake") for thread in threading.enumerate()) == 1
+        model.open.set()
