@@ -17,7 +17,7 @@ import functools
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -76,35 +76,52 @@ class Waiting(Generic[J]):
         self._kinds: dict[tuple[Any, ...], _Line[J]] = {}
         self._arrived = 0
         self._cuts = 0
+        self._ahead: dict[int, int] = {}  # what was taken ahead, by id, with its place in the order of arrival
 
     def __len__(self) -> int:
         return sum(len(line.entries) for line in self._kinds.values())
 
     def add(self, job: J, request: Request[Any], run: Any = None, *, is_again: bool = False) -> None:
-        """Put a job in line; ``run`` says whose it is. One that is asked again goes before all others."""
+        """Put a job in line; ``run`` says whose it is. One that is asked again goes before all others.
+
+        What was taken ahead is as old as it was: else it might be taken ahead, and come back, for ever.
+        """
         kind = kind_of(request)
         line = self._kinds.get(kind)
         if line is None:
             line = self._kinds[kind] = _Line()
-        self._arrived += 1
         # Negative arrival: among equals in length, the older sorts to the end, from where batches are taken.
-        line.entries.append((math.inf if is_again else length_of(request), -self._arrived, job, run))
+        arrival = self._ahead.pop(id(job), 0)
+        if not arrival:
+            self._arrived += 1
+            arrival = -self._arrived
+        line.entries.append((math.inf if is_again else length_of(request), arrival, job, run))
         line.counts[run] = line.counts.get(run, 0) + 1
         line.is_sorted = False
 
-    def take(self, least: int = 1) -> list[J]:
-        """Cut the next batch, or ``least`` jobs where that is more; empty when nothing waits."""
+    def take(self, ahead: int = 0) -> list[J]:
+        """Cut the next batch; empty when nothing waits.
+
+        ``ahead``: take so many at least, each of which comes back, or else is to be told to `forget`.
+        """
         if not self._kinds:
             return []
-        self._cuts += 1
+        self._cuts += not ahead
         # The kind whose oldest request has waited longest; kinds are few.
         kind = min(self._kinds, key=self._oldest) if len(self._kinds) > 1 else next(iter(self._kinds))
         line = self._kinds[kind]
         rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
-        entries = line.cut(max(rows, least), self._cuts % _OLDEST_EVERY == 0)
+        entries = line.cut(max(rows, ahead), self._cuts % _OLDEST_EVERY == 0)
+        if ahead:
+            self._ahead.update((id(entry[2]), entry[1]) for entry in entries)
         if not line.entries:
             del self._kinds[kind]
         return [entry[2] for entry in entries]
+
+    def forget(self, jobs: Iterable[J]) -> None:
+        """Hear which of the jobs that were taken ahead won't come back; called from any thread."""
+        for job in jobs:
+            self._ahead.pop(id(job), None)
 
     def _oldest(self, kind: tuple[Any, ...]) -> int:
         return -max(entry[1] for entry in self._kinds[kind].entries)

@@ -105,6 +105,8 @@ class Line:
         self._look_s = _FIRST_LOOK_S if has_moved else min(_LONGEST_LOOK_S, self._look_s * 1.5)
         left = self._not_found([job for job in ahead if not is_unwanted(job)])
         self._is_shared = len(left) < len(ahead) / 2  # else one by one is as good
+        kept = set(map(id, left))
+        self._waiting.forget(job for job in ahead if id(job) not in kept)
         return free + left
 
     def _not_found(self, ahead: Sequence[Job]) -> list[Job]:

@@ -83,18 +83,21 @@ def test_the_longest_go_together(texts: list[str], rows: int) -> None:
         left = left[len(lengths) :]
 
 
-@given(st.integers(1, 8), st.integers(1, 4), st.sampled_from(["same", "other"]))
-def test_a_short_request_does_not_wait_for_ever(rows: int, load: int, kind: str) -> None:
-    """Longer ones, or ones of another kind, keep coming faster than they are served."""
-    waiting: Waiting[str] = Waiting(rows)
-    waiting.add("short", EmbedRequest(text="a"))
+@given(st.integers(1, 8), st.integers(1, 4), st.sampled_from(["same", "other"]), st.sampled_from([0, 1, 5, 64]))
+def test_a_short_request_does_not_wait_for_ever(rows: int, load: int, kind: str, ahead: int) -> None:
+    """Longer ones, or ones of another kind, keep coming faster than they are served; some are looked up ahead."""
+    waiting: Waiting[Request[Any]] = Waiting(rows)
+    short = EmbedRequest(text="a")
+    waiting.add(short, short)
     for cut in range(100):
         for _ in range(rows * load):
             long: Request[Any] = EmbedRequest(text="a" * 9)
             if kind == "other":
                 long = SummarizeRequest(text="a" * 9, max_tokens=9)
-            waiting.add("long", long)
-        if "short" in waiting.take():
+            waiting.add(long, long)
+        for looked_up in waiting.take(ahead) if ahead else ():
+            waiting.add(looked_up, looked_up)
+        if any(request is short for request in waiting.take()):
             assert cut < 8
             return
     pytest.fail("starved")

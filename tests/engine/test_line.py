@@ -200,6 +200,18 @@ def test_once_others_have_done_what_was_next_what_comes_after_it_is_looked_up_wi
     assert run.looked_up == [64, 35, 10]
 
 
+def test_what_was_found_and_comes_again_is_the_newest_in_line() -> None:
+    """What was looked up and not found is as old as it was."""
+    run, line = Run(), Line(FakeModel(), rows=1)
+    _, found, *left = jobs = [Waiting(EmbedRequest(text=text), run) for text in "abcd"]
+    run.done = {text: TextReply(text="theirs", finish_reason="eos") for text in "ab"}
+    line.add(jobs)
+    serve(line)
+    assert run.found == ["a"]
+    line.add([*reversed(line.look(0.0, line.take_ahead())), found])
+    assert [job for _ in range(3) for job in line.take()] == [*left, found]
+
+
 def test_what_comes_next_is_not_looked_up_where_nobody_else_has_done_anything() -> None:
     run, line = Run(), Line(FakeModel(), rows=1)
     run.others = {"aa"}
