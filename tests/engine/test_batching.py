@@ -95,12 +95,20 @@ def test_a_short_request_does_not_wait_for_ever(rows: int, load: int, kind: str,
             if kind == "other":
                 long = SummarizeRequest(text="a" * 9, max_tokens=9)
             waiting.add(long, long)
-        for looked_up in waiting.take(ahead) if ahead else ():
-            waiting.add(looked_up, looked_up)
         if any(request is short for request in waiting.take()):
             assert cut < 8
             return
+        for looked_up in waiting.take(ahead) if ahead else ():
+            waiting.add(looked_up, looked_up)
     pytest.fail("starved")
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 20))
+def test_what_is_taken_ahead_is_a_batch_at_least(rows: int, ahead: int, count: int) -> None:
+    waiting: Waiting[int] = Waiting(rows)
+    for number in range(count):
+        waiting.add(number, EmbedRequest(text="a"))
+    assert len(waiting.take(ahead)) == min(max(rows, ahead), count)
 
 
 @given(st.lists(st.tuples(TEXTS, st.booleans()), min_size=1, max_size=60), st.integers(1, 9))
