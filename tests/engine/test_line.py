@@ -200,6 +200,16 @@ def test_once_others_have_done_what_was_next_what_comes_after_it_is_looked_up_wi
     assert run.looked_up == [64, 35, 10]
 
 
+def test_what_was_put_off_and_what_comes_next_may_both_be_asked_in_the_end() -> None:
+    run, line = Run(), Line(FakeModel(), rows=2)
+    _, put_off, ahead = jobs = [Waiting(EmbedRequest(text=text), run) for text in ("aaa", "aa", "a")]
+    run.done, run.others = {"aaa": TextReply(text="theirs", finish_reason="eos")}, {"aa"}
+    line.add(jobs)
+    serve(line)
+    run.others = set()
+    assert line.look(0.0, line.take_ahead()) == [put_off, ahead]
+
+
 def test_what_was_found_and_comes_again_is_the_newest_in_line() -> None:
     """What was looked up and not found is as old as it was."""
     run, line = Run(), Line(FakeModel(), rows=1)
