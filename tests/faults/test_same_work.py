@@ -220,6 +220,39 @@ def test_where_the_journal_can_not_be_asked_the_model_is_not_either() -> None:
     assert model.batches == []
 
 
+class Done(Elsewhere):
+    """Others have done all, after this run began."""
+
+    looked_up: tuple[int, ...] = ()
+
+    def recall(self, asked: Sequence[Asked]) -> list[Reply | None]:
+        self.looked_up += (len(asked),)
+        if self.error is not None and len(self.looked_up) > 1:
+            raise self.error
+        return [self.reply if len(self.looked_up) > 1 else None] * len(asked)
+
+
+def test_what_others_have_done_is_looked_up_at_once() -> None:
+    store, model = Done(reply=TextReply(text="theirs", finish_reason="eos")), Interrupted(max_batch=1)
+    assert chain_of(model).run(texts=TEXTS, store=store) == ["theirs"] * len(TEXTS)
+    assert (store.looked_up, len(store.waits)) == ((len(TEXTS), len(TEXTS) - 1), 1)
+    assert model.batches == []
+
+
+def test_where_what_comes_next_can_not_be_looked_up_the_model_is_not_asked() -> None:
+    class Gone(Done):
+        def claim(self, asked: Sequence[Asked], waited_s: float) -> list[tuple[int | None, Reply | None]]:
+            found = super().claim(asked, waited_s)
+            self.error = fc.StoreError("could not be read")
+            return found
+
+    store, model = Gone(reply=TextReply(text="theirs", finish_reason="eos")), Interrupted(max_batch=1)
+    with pytest.raises(fc.StoreError, match="could not be read"):
+        chain_of(model).batch([{"texts": TEXTS}] * 3, store=store, on_error="keep")
+    assert model.batches == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("flowchain")]
+
+
 def test_a_journal_that_lets_nothing_go_ends_the_run_and_not_the_models_worker() -> None:
     class Greedy(Elsewhere):
         def release(self, claims: Sequence[int]) -> None:
