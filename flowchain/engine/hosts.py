@@ -29,7 +29,7 @@ class Host:
         self.users = 0
         self._most: int = getattr(model, "max_in_flight", 1)
         self._predecessors = predecessors
-        self._line = Line(model, on_put_off=self._wake)
+        self._line = Line(model)
         self._changed = threading.Condition()
         self._is_closing = False
         self._held_until = 0.0
@@ -143,7 +143,7 @@ class Host:
                 if found := self._line.look(waited_s, ahead):
                     self.submit(found)
                 continue
-            self._line.serve(batch, run)
+            self._line.serve(batch, run, self._wake)
             with self._changed:
                 self._busy -= 1
 

@@ -35,16 +35,9 @@ class Line:
     was next, together with what comes after it.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        rows: int = ROWS,
-        calling: Calling = calling,
-        on_put_off: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, model: Model, rows: int = ROWS, calling: Calling = calling) -> None:
         self.model = model
         self._calling = calling
-        self._on_put_off = on_put_off  # Told before a call, which others than its worker need not wait for.
         self._waiting: Waiting[Job] = Waiting(getattr(model, "max_batch", rows))
         self._put_off: deque[Job] = deque()
         self._look_s = _FIRST_LOOK_S
@@ -64,12 +57,15 @@ class Line:
         """Cut the next batch, without those whom nobody wants any more."""
         return [job for job in self._waiting.take() if not is_unwanted(job)]
 
-    def serve(self, batch: list[Job], run: Run = asyncio.run) -> None:
-        """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests."""
+    def serve(self, batch: list[Job], run: Run = asyncio.run, on_put_off: Callable[[], None] = lambda: None) -> None:
+        """Call the model, awaited by ``run`` where it has to be; hand every sender the outcomes of its requests.
+
+        ``on_put_off`` is told before a call where something was put off: others than its worker may look for that.
+        """
         free, claims = self._claimed(batch, 0.0)
         try:
             if free and self._put_off:
-                self._on_put_off()
+                on_put_off()
             if free:
                 self._answer(free, run)
         finally:
