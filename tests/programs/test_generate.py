@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import flowchain as fc
+from flowchain.records import Sampling
 from flowchain.testing import FakeModel, SimulatedWorld
 from tests.programs.drawn import TEXT, texts, value_of
 
@@ -228,6 +229,13 @@ def test_greedy_requests_of_one_text_are_equal_whatever_the_seed() -> None:
     for seed in (1, 2):
         list(SimulatedWorld().batch(chain, [{"text": "a"}] * 2, fc.Settings(seed=seed)))
     assert len(set(requests(model))) == 1
+
+
+@pytest.mark.parametrize("given", [{"temperature": 0.5, "seed": 3}, {"top_k": 5}, {"top_p": 0.5}, {"num_beams": 2}, {}])
+def test_a_model_is_told_how_to_sample_as_the_node_says(given: dict[str, Any]) -> None:
+    model = FakeModel()
+    value_of(fc.Generate(prompt=TEXT, model=model, **given), text="a")
+    assert [request.sampling for request in requests(model)] == [Sampling(**given)]
 
 
 def test_a_seed_of_ones_own_is_taken_as_it_is() -> None:

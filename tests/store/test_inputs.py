@@ -59,6 +59,7 @@ def test_behind_the_last_mark_the_input_itself_is_named(monkeypatch: Any) -> Non
 def test_what_was_a_list_and_is_none_differs_as_a_whole() -> None:
     assert told(["a"], "b") == told("a", ["b"]) == told("a", "b") == "given"
     assert told([{"a": 1}], ["a"]) == "given[0]"
+    assert told([{"a": 1}, 5], [{"a": 1}, 6]) == told([5, {"a": 1}], [5, {"a": 2}]) == "given[1]"
 
 
 def test_a_run_without_marks_names_the_input() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import flowchain as fc
 from flowchain.excerpt import Excerpt, Piece
 from flowchain.protocols import Asked
-from flowchain.records import Reply, Request, SummaryReply, TextReply
+from flowchain.records import Reply, Request, Sampling, SummaryReply, TextReply
 from flowchain.store import key, plain
 from flowchain.store import reply as replies
 from flowchain.store.key import Address, address_of
@@ -73,6 +73,23 @@ def test_what_only_equals_a_default_is_written_as_in_the_general_way(kind: type[
         for value in alike(getattr(ordinary, field.name)):
             asked = Asked(replace(ordinary, **{field.name: value}), "model@1")
             assert address_of(asked) == general(asked)
+
+
+def other(value: object) -> object:
+    """Give another of the same type."""
+    if isinstance(value, (bool, str)):
+        return not value if isinstance(value, bool) else f"{value}."
+    return ("other",) if isinstance(value, tuple) else Sampling(num_beams=2) if isinstance(value, Sampling) else "other"
+
+
+@pytest.mark.parametrize("kind", plain.REQUESTS, ids=lambda kind: kind.__name__)
+def test_what_is_no_default_is_written_as_in_the_general_way(kind: type[Request[Any]]) -> None:
+    values: dict[str, Any] = {"max_tokens": 1, "documents": ("a",), "labels": ("a",)}
+    ordinary = kind(**{field.name: values.get(field.name, "a") for field in fields(kind) if field.default is MISSING})
+    for field in fields(kind):
+        if field.default is not MISSING:
+            asked = Asked(replace(ordinary, **{field.name: other(field.default)}), "model@1")
+            assert address_of(asked) == general(asked) != address_of(Asked(ordinary, "model@1")), field.name
 
 
 def written(reply: Reply) -> object:
