@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from flowchain.engine.frames import Pending
 from flowchain.engine.plan import Step
@@ -19,6 +19,21 @@ _UNTOLD = object()
 """A claim on what is asked though a store has a reply, which would be refused: others are not told."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _keeping_error(method: Callable[Concatenate[Known, P], T]) -> Callable[Concatenate[Known, P], T]:
+    def asking(self: Known, /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(self, *args, **named)
+        except Exception as error:
+            self.error = error
+            raise
+
+    return asking
+
+
 class Known:
     """Requests as the store knows them."""
 
@@ -30,6 +45,8 @@ class Known:
         )
         self._shared: SharesWork | None = store if store is not None and isinstance(store, SharesWork) else None
         self._fingerprints: dict[int, str] = {}
+        self.error: Exception | None = None
+        """What the store failed with while a model was served."""
 
     def asked(self, pending: Pending) -> Asked:
         """Give a request with everything else that decides its reply."""
@@ -51,6 +68,7 @@ class Known:
                 found.append((pending, None, None if self._repeated is None else self._repeated.recall_failure(one)))
         return found
 
+    @_keeping_error
     def claim(self, batch: Sequence[Pending], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
         """See `SharesWork.claim`; None where the store is nobody else's."""
         if self._shared is None:
@@ -61,14 +79,25 @@ class Known:
             for pending, (claim, reply) in zip(batch, found, strict=True)
         ]
 
+    @_keeping_error
     def find(self, batch: Sequence[Pending]) -> list[Reply | None]:
         """Give what others have had answered by now: nothing where no store is shared with them."""
         return [None] * len(batch) if self._shared is None else [reply for _, reply, _ in self.recall(batch)]
 
+    @_keeping_error
     def release(self, claims: Sequence[Any]) -> None:
         """See `SharesWork.release`."""
         assert self._shared is not None  # else nothing was claimed
         self._shared.release([claim for claim in claims if claim is not _UNTOLD])
+
+    @_keeping_error
+    def record(self, answered: Sequence[tuple[Pending, Reply]]) -> None:
+        """Have replies written down, but for those that are refused."""
+        if self._store is None:
+            return
+        kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.asked, reply)]
+        if kept:
+            self._store.record([(self.asked(pending), reply) for pending, reply in kept])
 
     @property
     def is_all(self) -> bool:

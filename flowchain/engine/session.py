@@ -96,7 +96,6 @@ class Session:
         self._row_inputs: dict[int, list[Any]] = {}
         self._started: dict[tuple[int, int], float] = {}
         self._due: list[tuple[float, int, Pending]] = []
-        self._journal_error: Exception | None = None
         self._is_over = False
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,8 +222,8 @@ class Session:
         Raises:
             StoreError: the journal can't be written; nothing more is asked of any model.
         """
-        if self._journal_error is not None:
-            raise self._journal_error
+        if self._known.error is not None:
+            raise self._known.error
         if isinstance(done, Piece):
             if not done.job.is_dropped:
                 self._tell_text(done.job, done.text)
@@ -243,46 +242,27 @@ class Session:
             else:
                 self.core.deliver(pending, reply, None)
 
+    # Asked in the model's thread; an error of the journal there ends the run, which is driven in another.
+
     def claim(self, jobs: Sequence[Pending], waited_s: float) -> list[tuple[Any, Reply | None]] | None:
-        """Learn of requests before they are sent what others do and have done; called in the model's thread."""
-        try:
-            return self._known.claim(jobs, waited_s)
-        except Exception as error:
-            self._journal_error = error
-            raise
+        """Learn of requests before they are sent what others do and have done."""
+        return self._known.claim(jobs, waited_s)
 
     def release(self, claims: Sequence[Any]) -> None:
-        """Let others have what was claimed; called in the model's thread."""
-        try:
-            self._known.release(claims)
-        except Exception as error:
-            self._journal_error = error
-            raise
+        """Let others have what was claimed."""
+        self._known.release(claims)
 
     def find(self, jobs: Sequence[Pending]) -> list[Reply | None]:
-        """Learn which requests others have had answered by now; called in the model's thread."""
-        try:
-            return self._known.find(jobs)
-        except Exception as error:
-            self._journal_error = error
-            raise
+        """Learn which requests others have had answered by now."""
+        return self._known.find(jobs)
 
     def record(self, answered: Sequence[tuple[Any, Reply]]) -> None:
-        """Write replies into the journal; called in the thread that serves the model."""
-        store = self.settings.store
-        if store is None:
-            return
-        try:
-            kept = [(pending, reply) for pending, reply in answered if not is_refused(pending.asked, reply)]
-            if kept:
-                store.record([(self._known.asked(pending), reply) for pending, reply in kept])
-        except Exception as error:
-            self._journal_error = error
-            raise
+        """Write replies into the journal."""
+        self._known.record(answered)
 
     def is_unwanted(self, job: Pending) -> bool:
         """Is the reply of no use any more? After a failed write nothing more is: no further call is to be paid for."""
-        return job.is_dropped or self._journal_error is not None
+        return job.is_dropped or self._known.error is not None
 
     def _refused(self, pending: Pending, reply: Reply) -> Exception | None:
         """Give the error that a refused reply is, or None where it is asked for once more."""
