@@ -36,8 +36,6 @@ HOLE = bytes(KEY_BYTES)
 """The key, and the digest, of an entry that was removed."""
 Head: TypeAlias = tuple[str, str, str]
 """Kind, model and schema: what the entries of a block have in common."""
-Written: TypeAlias = tuple[bytes, bytes, bytes, bytes]
-"""Key, digest, asked and value of an entry on its way into a block: no class, since it is made for every reply."""
 HEAD_COLUMNS = "seq, kind, model, schema, entries"
 """Of a row, in the order that `read_alone` takes."""
 COLUMNS = f"{HEAD_COLUMNS}, body"
@@ -56,6 +54,23 @@ class Readable(Protocol):
     def read(self, length: int, /) -> bytes:
         """Give so many bytes from there, or as many as there are."""
         ...
+
+
+class Written(NamedTuple):
+    """Entries of one head on their way into blocks, a column each: a tuple an entry took as long as their digests."""
+
+    keys: Sequence[bytes]
+    digests: Sequence[bytes]
+    asked: Sequence[bytes]
+    values: Sequence[bytes]
+
+    def at(self, places: Sequence[int]) -> Written:
+        """Give those at places."""
+        return Written(*([column[place] for place in places] for column in self))
+
+    def between(self, start: int, end: int) -> Written:
+        """Give those from one place to another."""
+        return _new(Written, [column[start:end] for column in self])
 
 
 class Entry(NamedTuple):
@@ -136,23 +151,40 @@ class Block:
 
     def without(self, places: Collection[int]) -> tuple[int, bytes]:
         """Give how many places the block has, and its body, with holes instead of entries."""
-        kept = [
-            _EMPTY if place in places else (self.key(place), self.digest(place), *self._texts(place))
-            for place in range(self.size)
-        ]
-        return len(kept), body_of(kept)
+        rest = Written(
+            [HOLE if place in places else key for place, key in enumerate(self.keys())],
+            [HOLE if place in places else digest for place, digest in enumerate(self.digests())],
+            [b"" if place in places else self._texts(place)[0] for place in range(self.size)],
+            [b"" if place in places else self._texts(place)[1] for place in range(self.size)],
+        )
+        return self.size, body_of(rest)
 
     def _texts(self, place: int) -> tuple[bytes, bytes]:
         start, middle, end = self.ends[2 * place : 2 * place + 3]
         return self.body[start:middle], self.body[middle:end]
 
 
-_EMPTY = (HOLE, HOLE, b"", b"")
-
-
 def opened(row: Sequence[Any]) -> Block | None:
     """Read a row; None where it is damaged as a whole. Of a file nothing is sure, not even the types."""
     seq, kind, model, schema, count, body = row
+    ends = _ends(count, body)
+    return None if ends is None else Block(seq, (kind, model, schema), count, ends, body)
+
+
+def seals_in(count: object, body: object) -> list[bytes]:
+    """Give key and digest, in one, of each entry of a body, zeros for a hole; none where `opened` gives none."""
+    ends = _ends(count, body)
+    if ends is None:
+        return []
+    assert isinstance(body, bytes)
+    middle = len(ends) // 2 * KEY_BYTES
+    return [
+        body[at : at + KEY_BYTES] + body[middle + at : middle + at + _DIGEST_BYTES]
+        for at in range(0, middle, KEY_BYTES)
+    ]
+
+
+def _ends(count: object, body: object) -> list[int] | None:
     if type(count) is not int or type(body) is not bytes or not 0 <= count <= MOST_ENTRIES:
         return None
     head = count * (KEY_BYTES + _DIGEST_BYTES)
@@ -161,9 +193,7 @@ def opened(row: Sequence[Any]) -> Block | None:
         return None
     lengths = struct.unpack_from(f"<{2 * count}I", body, head)
     ends = list(accumulate(lengths, initial=start))
-    if ends[-1] != len(body):
-        return None
-    return Block(seq, (kind, model, schema), count, ends, body)
+    return ends if ends[-1] == len(body) else None
 
 
 def read_alone(row: Sequence[Any], place: int, body: Readable) -> Entry | None:
@@ -197,30 +227,28 @@ def keys_in(count: object, body: object) -> list[bytes]:
     return [body[at : at + KEY_BYTES] for at in range(0, count * KEY_BYTES, KEY_BYTES)]
 
 
-def body_of(entries: Sequence[Written]) -> bytes:
+def body_of(entries: Written) -> bytes:
     """Write entries one after the other."""
-    if len(entries) == 1:  # as frequent as all others together
-        ((key, digest, one, content),) = entries
-        return b"".join((key, digest, _LENGTHS.pack(len(one), len(content)), one, content))
-    keys, digests, asked, contents = zip(*entries, strict=True) if entries else ((), (), (), ())
+    keys, digests, asked, values = entries
+    if len(keys) == 1:  # as frequent as all others together
+        return b"".join((keys[0], digests[0], _LENGTHS.pack(len(asked[0]), len(values[0])), asked[0], values[0]))
     texts = [b""] * (2 * len(keys))
-    texts[::2], texts[1::2] = asked, contents
-    lengths = struct.pack(f"<{len(texts)}I", *map(len, texts))
-    return b"".join((*keys, *digests, lengths, *texts))
+    texts[::2], texts[1::2] = asked, values
+    return b"".join((*keys, *digests, struct.pack(f"<{len(texts)}I", *map(len, texts)), *texts))
 
 
-def parts(entries: Sequence[Written]) -> list[Sequence[Written]]:
+def parts(entries: Written) -> list[Written]:
     """Cut entries into those of one block each."""
-    if len(entries) < 2:
-        return [entries] if entries else []
-    _, _, asked, contents = zip(*entries, strict=True)
-    ends = list(accumulate(map(add, map(len, asked), map(len, contents))))
-    found: list[Sequence[Written]] = []
+    count = len(entries.keys)
+    if count < 2:
+        return [entries] if count else []
+    ends = list(accumulate(map(add, map(len, entries.asked), map(len, entries.values))))
+    found: list[Written] = []
     start = before = 0
-    while start < len(entries):
+    while start < count:
         # The last entry of a block is the one that reaches the bound.
-        end = min(bisect_left(ends, before + MOST_BYTES, start) + 1, start + MOST_ENTRIES, len(entries))
-        found.append(entries[start:end])
+        end = min(bisect_left(ends, before + MOST_BYTES, start) + 1, start + MOST_ENTRIES, count)
+        found.append(entries.between(start, end))
         start, before = end, ends[end - 1]
     return found
 
@@ -253,12 +281,15 @@ def places_in(bits: int) -> list[int]:
     return [place for place in range(MOST_ENTRIES) if bits >> place & 1]
 
 
-def sealed(head: Head, keys: Sequence[bytes], asked: Sequence[bytes], values: Sequence[bytes]) -> list[Written]:
+def sealed(head: Head, keys: Sequence[bytes], asked: Sequence[bytes], values: Sequence[bytes]) -> Written:
     """Give entries with the digests that they must have."""
-    begun = _heads.get(head) or _begun(head)
-    return [
-        (key, _digest(begun, key, one, value), one, value) for key, one, value in zip(keys, asked, values, strict=True)
+    size, text = _heads.get(head) or _begun(head)
+    # What `_digest` does, written out: this is done for every reply.
+    digests = [
+        sha256(b"".join((size, b"%d " % len(one), key, text, one, value))).digest()
+        for key, one, value in zip(keys, asked, values, strict=True)
     ]
+    return _new(Written, (keys, digests, asked, values))
 
 
 def digest_of(key: bytes, head: Head, asked: bytes, value: bytes) -> bytes:

@@ -24,6 +24,7 @@ from flowchain.store.places import Places, removal
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
 _FEW = 2  # of a block's entries: it takes longer to read more of them one by one than to read the block
+_SMALL_WHOLE = f"{block.HEAD_COLUMNS}, CASE WHEN entries <= {_FEW} THEN body END"
 _MOST_HEADS = 4096
 _KEYS_A_LEAF = 100  # at least, of the table that places are looked up in
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
@@ -144,20 +145,19 @@ class _Adding:
 
 
 def _laid(
-    written: Mapping[Head, Sequence[Written]], there: Collection[bytes], last: int, now: float
+    written: Mapping[Head, Written], there: Collection[bytes], last: int, now: float
 ) -> tuple[list[tuple[Any, ...]], dict[bytes, int], int]:
     """Lay entries whose key is not there into blocks; give these, the numbers by key, and the last block."""
     blocks: list[tuple[Any, ...]] = []
     added: dict[bytes, int] = {}
     for head, entries in written.items():
-        for some in block.parts([entry for entry in entries if entry[0] not in there] if there else entries):
+        if there:
+            entries = entries.at([place for place, key in enumerate(entries.keys) if key not in there])
+        for some in block.parts(entries):
             last += 1
-            blocks.append((last, *head, len(some), block.body_of(some), now))
-            number = numbered(last, 0)
-            if len(some) == 1:
-                added[some[0][0]] = number
-            else:
-                added.update(zip([entry[0] for entry in some], range(number, number + len(some)), strict=True))
+            size, number = len(some.keys), numbered(last, 0)
+            blocks.append((last, *head, size, block.body_of(some), now))
+            added.update(zip(some.keys, range(number, number + size), strict=True))
     return blocks, added, last
 
 
@@ -179,23 +179,34 @@ def _sound(
     if unknown:
         if len(heads) > _MOST_HEADS:
             heads.clear()
-        heads.update({row[0]: row for row in rows_of(connection, unknown, block.HEAD_COLUMNS)})
+        for *head, body in rows_of(connection, unknown, _SMALL_WHOLE):
+            if body is None:
+                heads[head[0]] = head
+            else:
+                _find_in((*head, body), by_block.pop(head[0]), found, damaged)
     for seq in few:
         row = heads.get(seq)
         if row is not None and _find_alone(connection, row, by_block[seq], found):
             del by_block[seq]
     for row in rows_of(connection, list(by_block)) if by_block else ():
-        some, opened = by_block[row[0]], block.opened(row)
-        if opened is None:
-            damaged += [numbered(row[0], place) for _, place in some]
-            continue
-        for (key, place), entry in zip(some, opened.entries([place for _, place in some]), strict=True):
-            if entry is None:
-                if not opened.is_hole(place):
-                    damaged.append(numbered(row[0], place))
-            elif entry[1] == key:  # else another's, whose key begins alike
-                found[key] = entry
+        _find_in(row, by_block[row[0]], found, damaged)
     return found, damaged
+
+
+def _find_in(
+    row: Sequence[Any], wanted: Sequence[tuple[bytes, int]], found: dict[bytes, Entry], damaged: list[int]
+) -> None:
+    """Read entries of a block that was read as a whole."""
+    opened = block.opened(row)
+    if opened is None:
+        damaged += [numbered(row[0], place) for _, place in wanted]
+        return
+    for (key, place), entry in zip(wanted, opened.entries([place for _, place in wanted]), strict=True):
+        if entry is None:
+            if not opened.is_hole(place):
+                damaged.append(numbered(row[0], place))
+        elif entry[1] == key:  # else another's, whose key begins alike
+            found[key] = entry
 
 
 def _find_alone(
@@ -277,7 +288,7 @@ def remove(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
 
 def written(
     addresses: Sequence[Address], values: Sequence[tuple[str, bytes]], texts: dict[bytes, bytes]
-) -> dict[Head, list[Written]]:
+) -> dict[Head, Written]:
     """Write (schema, value) pairs for blocks, the first of each key; long texts of what was asked go into ``texts``."""
     if len(addresses) == 1:
         ((key, kind, model, text),), ((schema, value),) = addresses, values

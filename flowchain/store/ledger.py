@@ -71,11 +71,10 @@ class Ledger:
             exc.unsaved = tuple(value for _, value in called)
             raise
 
-    def usage(self, run: int) -> list[Statement]:
-        """Give the statements that note what a run has used since they were last asked for."""
+    def take_used(self, run: int) -> list[int]:
+        """Give the numbers of the entries that a run has used and that are not noted yet, as if they now were."""
         self._unnoted.pop(run, None)
-        used = self._used_by.pop(run, None)
-        return [usage.note(run, used)] if used else []
+        return self._used_by.pop(run, [])
 
     def address(self, asked: Asked) -> Address:
         """Give the address of a request; `recall` remembers it for `record`, since hashing takes time."""

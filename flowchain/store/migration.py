@@ -69,14 +69,14 @@ def _move_entries(connection: sqlite3.Connection) -> int:
         moved: list[tuple[int, int]] = []
         keys: dict[bytes, int] = {}
         for head, rows in groupby(some, key=itemgetter(0)):
-            pairs = [(entry, written) for _, entry, written in rows]
-            olds = iter(pairs)
-            for part in block.parts([written for _, written in pairs]):
+            _, olds, *columns = zip(*rows, strict=True)
+            entries = iter(olds)
+            for part in block.parts(Written(*columns)):
                 seq += 1
-                connection.execute(_INSERT, (seq, *head[:3], len(part), block.body_of(part), head[3]))
-                for place, (entry, written) in enumerate(islice(olds, len(part))):
-                    moved.append((entry, numbered(seq, place)))
-                    keys[written[0]] = numbered(seq, place)
+                connection.execute(_INSERT, (seq, *head[:3], len(part.keys), block.body_of(part), head[3]))
+                for place, key in enumerate(part.keys):
+                    moved.append((next(entries), numbered(seq, place)))
+                    keys[key] = numbered(seq, place)
         connection.executemany("INSERT INTO moved VALUES (?, ?)", moved)
         for statement, parameters in places.placing(keys, seq):
             connection.executemany(statement, parameters)
@@ -84,7 +84,8 @@ def _move_entries(connection: sqlite3.Connection) -> int:
     return count
 
 
-def _sound(connection: sqlite3.Connection) -> Iterator[tuple[_Head, int, Written]]:
+def _sound(connection: sqlite3.Connection) -> Iterator[tuple[_Head, int, bytes, bytes, bytes, bytes]]:
+    """Give head, number, key, digest, asked and value of each sound entry."""
     rows = connection.execute(
         "SELECT seq, key, kind, model, schema, asked, value, digest, created_at FROM entry ORDER BY seq"
     )
@@ -92,4 +93,4 @@ def _sound(connection: sqlite3.Connection) -> Iterator[tuple[_Head, int, Written
         is_key = type(key) is bytes and len(key) == KEY_BYTES  # of a file nothing is sure
         wanted = block.digest_of(key, (kind, model, schema_), asked, value) if is_key else b""
         if wanted and wanted == digest:
-            yield (kind, model, schema_, created_at), seq, (key, digest, asked, value)
+            yield (kind, model, schema_, created_at), seq, key, digest, asked, value

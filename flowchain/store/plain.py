@@ -8,7 +8,6 @@ here it is only written in a third of the time, for each reply that is looked up
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import NoneType
 from typing import Any, TypeAlias, get_args
 
 from flowchain.excerpt import Excerpt
@@ -32,7 +31,6 @@ Taken: TypeAlias = "dict[str, Any] | None"
 # By identity: an equal text that is another object, of a class of its own perhaps, only means the general way.
 _RETRY, _ACCEPT, _SIMPLE, _MEAN, _NONE = "retry", "accept", "simple", "mean", ()
 _FINISH_REASONS = frozenset(get_args(FinishReason))
-_COUNTS: frozenset[object] = frozenset({int, NoneType})
 
 
 def excerpt_json(text: Excerpt) -> str | dict[str, Any]:
@@ -146,8 +144,8 @@ def _text_reply(reply: TextReply | SummaryReply) -> Taken:
     asked, given, text = reply.prompt_tokens, reply.reply_tokens, reply.text
     reason: object = reply.finish_reason  # whatever a model of the user's has put there
     if (
-        type(asked) in _COUNTS
-        and type(given) in _COUNTS
+        (asked is None or type(asked) is int)
+        and (given is None or type(given) is int)
         and type(text) is str
         and type(reason) is str
         and reason in _FINISH_REASONS

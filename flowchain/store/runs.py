@@ -200,11 +200,13 @@ class OpenRun:
             value = json.dumps(counts)
         if value is None and self._value is not None:
             value = self._value.decode("utf-8", "surrogatepass")
+        journal, run = self._store._journal, self._number
         try:
-            with self._store._journal.write() as connection:
-                for statement, parameters in self._store._ledger.usage(self._number):
-                    connection.executemany(statement, parameters)
-                count, digest = usage.summary(connection, self._number)
+            used = self._store._ledger.take_used(run)
+            # Before the store's lock, which all who share the store may want at their runs' ends.
+            count, digest = journal.reading(lambda connection: usage.summary(connection, run, used))
+            with journal.write() as connection:
+                connection.executemany(*usage.note(run, used))
                 connection.execute(
                     "UPDATE run SET outcome = ?, value = ?, entries = ?, digest = ?, ended_at = ? WHERE seq = ?",
                     [
@@ -213,7 +215,7 @@ class OpenRun:
                         count,
                         digest,
                         self._store._clock(),
-                        self._number,
+                        run,
                     ],
                 )
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from operator import add
 from typing import Any
 
 from flowchain.store import block
@@ -22,11 +21,15 @@ _NOTE = (
 
 def note(run: int, numbers: Iterable[int]) -> Statement:
     """Give the statement that writes down which entries, by number, a run has used."""
-    used: dict[int, int] = {}
+    return _NOTE, [(run, seq, bits) for seq, bits in sorted(_bits_of(numbers).items())]
+
+
+def _bits_of(numbers: Iterable[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
     for number in numbers:
         seq, place = located(number)
-        used[seq] = used.get(seq, 0) | 1 << place
-    return _NOTE, [(run, seq, used[seq]) for seq in sorted(used)]
+        found[seq] = found.get(seq, 0) | 1 << place
+    return found
 
 
 def of(journal: Journal, run: int) -> dict[int, int]:
@@ -39,20 +42,25 @@ def _of(connection: sqlite3.Connection, run: int) -> dict[int, int]:
     return {seq: bits for seq, bits in rows if type(seq) is type(bits) is int}  # of a file nothing is sure
 
 
-def summary(connection: sqlite3.Connection, run: int) -> tuple[int, bytes]:
-    """Give how many entries a run has used that are there, and a digest of them: of their keys and digests, by key."""
-    bits = _of(connection, run)
-    used = [entry for row in rows_of(connection, list(bits)) for entry in _used(row, bits[row[0]])]
-    return len(used), sha256(b"".join(sorted(used))).digest()
+def summary(connection: sqlite3.Connection, run: int, unnoted: Iterable[int] = ()) -> tuple[int, bytes]:
+    """Give how many entries a run has used that are there, and a digest of them: of their keys and digests, by key.
+
+    ``unnoted``: numbers of those that are not yet written down.
+    """
+    used = _of(connection, run)
+    for seq, bits in _bits_of(unnoted).items():
+        used[seq] = used.get(seq, 0) | bits
+    there = [seal for row in rows_of(connection, list(used), _SEALED) for seal in _used(row, used[row[0]])]
+    return len(there), sha256(b"".join(sorted(there))).digest()
+
+
+_SEALED = "seq, entries, body"
 
 
 def _used(row: Sequence[Any], bits: int) -> list[bytes]:
-    """Give the key and the digest, in one, of each entry of a block that was used."""
-    opened = block.opened(row)
-    if opened is None:
-        return []
-    entries = enumerate(map(add, opened.keys(), opened.digests()))
-    return [entry for place, entry in entries if bits >> place & 1 and entry != _HOLE]
+    """Give key and digest, in one, of each entry of a block that was used."""
+    _, count, body = row
+    return [seal for place, seal in enumerate(block.seals_in(count, body)) if bits >> place & 1 and seal != _HOLE]
 
 
 _HOLE = block.HOLE + block.HOLE

@@ -96,7 +96,7 @@ def changed(path: Path, statement: str, **parameters: object) -> None:
         connection.commit()
 
 
-def block_with_entries(draw: random.Random, path: Path) -> tuple[int, list[Written]]:
+def block_with_entries(draw: random.Random, path: Path) -> tuple[int, list[tuple[bytes, bytes, bytes, bytes]]]:
     """A random block's number, and its entries as they stand there: key, digest, asked, value."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(f"SELECT {COLUMNS} FROM block WHERE entries > 1").fetchall()
@@ -115,7 +115,12 @@ def swap_entries(draw: random.Random, path: Path, wal: Path) -> None:
     was = entries[one], entries[other]
     for at, (mine, theirs) in ((one, was), (other, was[::-1])):
         entries[at] = tuple((theirs if column in swapped else mine)[column] for column in range(4))  # type: ignore[assignment]
-    changed(path, "UPDATE block SET body = :body WHERE seq = :seq", body=body_of(entries), seq=seq)
+    changed(
+        path,
+        "UPDATE block SET body = :body WHERE seq = :seq",
+        body=body_of(Written(*zip(*entries, strict=True))),
+        seq=seq,
+    )
 
 
 def swap_blocks(draw: random.Random, path: Path, wal: Path) -> None:
@@ -139,7 +144,12 @@ def change_value(draw: random.Random, path: Path, wal: Path) -> None:
     key, digest, asked, value = entries[at]
     other = draw.choice([b"null", b"{}", b'{"text":"wrong","finish_reason":"eos"}', b"\xff", b""])
     entries[at] = (key, digest, asked, other) if draw.random() < 0.5 else (key, digest, other, value)
-    changed(path, "UPDATE block SET body = :body WHERE seq = :seq", body=body_of(entries), seq=seq)
+    changed(
+        path,
+        "UPDATE block SET body = :body WHERE seq = :seq",
+        body=body_of(Written(*zip(*entries, strict=True))),
+        seq=seq,
+    )
 
 
 def change_column(draw: random.Random, path: Path, wal: Path) -> None:

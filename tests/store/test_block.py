@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def test_no_byte_of_a_block_can_be_changed_unseen_and_none_is_fatal(flipped: int
             assert found != good
 
 
-def written(key: bytes, asked_: bytes, value: bytes) -> Written:
-    return key, digest_of(key, ("generate", "m", "TextReply/1"), asked_, value), asked_, value
+def written(entries: list[tuple[bytes, bytes, bytes]]) -> Written:
+    keyed, asked_, values = zip(*entries, strict=True) if entries else ((), (), ())
+    digests = [digest_of(key, ("generate", "m", "TextReply/1"), one, value) for key, one, value in entries]
+    return Written(keyed, digests, asked_, values)
 
 
 @given(ENTRIES, st.data())
@@ -95,7 +98,7 @@ def test_a_block_gives_back_what_was_written_but_for_its_holes(
     given_: list[tuple[bytes, bytes, bytes]], data: st.DataObject
 ) -> None:
     head = (9, "generate", "m", "TextReply/1")
-    body = body_of([written(*entry) for entry in given_])
+    body = body_of(written(given_))
     gone = data.draw(st.sets(st.integers(0, max(0, len(given_) - 1))))
     found = opened((*head, len(given_), body))
     assert found is not None
@@ -118,6 +121,22 @@ def test_what_is_looked_up_alone_is_read_alone(path: Path, monkeypatch: pytest.M
         store.record([(asked(number), reply(number)) for number in range(10)])
         monkeypatch.setattr(block, "opened", None)  # which reads a block
         assert [store.recall([asked(number)]) for number in range(10)] == [[reply(number)] for number in range(10)]
+
+
+def test_a_block_of_few_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store:
+        for number in range(5):
+            store.record([(asked(number), reply(number))])
+        store.record([(asked(number), reply(number)) for number in range(5, 10)])
+    statements: list[str] = []
+    with Store(path, trace=statements.append) as store:
+        monkeypatch.setattr(block, "read_alone", None)  # which reads one entry of many
+        store.recall([asked(99)])
+        statements.clear()
+        assert store.recall([asked(number) for number in range(6)][:5]) == [reply(number) for number in range(5)]
+        assert len([one for one in statements if "body" in one and "substr" not in one]) == 1
+        with pytest.raises(TypeError):
+            store.recall([asked(5)])
 
 
 def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
@@ -177,12 +196,36 @@ def test_parts_are_all_entries_in_order_each_as_large_as_a_block_may_be(entries:
         patch.setattr(block, "MOST_ENTRIES", 4)
         patch.setattr(block, "MOST_BYTES", 20)
         parts = block.parts(written)
-    assert [one for part in parts for one in part] == written
+    for column, whole in zip(zip(*parts, strict=True), written, strict=True) if parts else ():
+        assert [one for some in column for one in some] == list(whole)
+    assert parts or not entries
     for number, part in enumerate(parts):
-        sizes = [len(one) + len(value) for _, _, one, value in part]
-        assert 1 <= len(part) <= 4
+        sizes = [len(one) + len(value) for one, value in zip(part.asked, part.values, strict=True)]
+        assert 1 <= len(sizes) <= 4
         assert sum(sizes[:-1]) < 20
-        assert len(part) == 4 or sum(sizes) >= 20 or number == len(parts) - 1
+        assert len(sizes) == 4 or sum(sizes) >= 20 or number == len(parts) - 1
+
+
+@given(ENTRIES)
+def test_digests_are_those_that_are_looked_for(entries: list[Any]) -> None:
+    assert block.sealed(HEAD, *(zip(*entries, strict=True) if entries else ((), (), ()))).digests == [
+        digest_of(key, HEAD, one, value) for key, one, value in entries
+    ]
+
+
+@given(ENTRIES, st.sets(st.integers(0, MOST_ENTRIES)), st.integers(-1, MOST_ENTRIES + 1), st.binary(max_size=9))
+def test_seals_are_the_keys_and_digests_of_a_sound_block(
+    entries: list[tuple[bytes, bytes, bytes]], gone: set[int], count: int, more: bytes
+) -> None:
+    row = row_of(entries, gone) if entries else (7, *HEAD, 0, b"")
+    found = opened(row)
+    assert found is not None
+    seals = list(map(add, found.keys(), found.digests()))
+    assert block.seals_in(*row[-2:]) == seals
+    wrong = (*row[:-2], count, row[-1] + more)
+    also = opened(wrong)
+    assert block.seals_in(*wrong[-2:]) == ([] if also is None else list(map(add, also.keys(), also.digests())))
+    assert block.seals_in("1", row[-1]) == block.seals_in(len(entries), "text") == []
 
 
 def test_what_is_remembered_of_heads_is_bounded() -> None:

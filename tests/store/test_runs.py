@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flowchain.errors import StoreError
+from flowchain.store import usage
 from flowchain.store.functions import call_address
 from flowchain.store.runs import OpenRun
 from flowchain.store.store import Store
@@ -48,6 +49,25 @@ def test_a_run_knows_what_it_used_however_it_came_by_it(store: Store) -> None:
     assert [len(difference.only_first), len(difference.only_second)] == [3, 3]
     assert difference.is_value_equal
     assert store.verify().is_sound
+
+
+def test_what_a_run_used_is_read_before_others_have_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summed_up = usage.summary
+
+    def meanwhile(*given: Any) -> tuple[int, bytes]:
+        with Store(path, busy_timeout_s=0) as other:
+            other.record([(asked(2), reply(2))])
+        return summed_up(*given)
+
+    with Store(path) as store:
+        run = store.open_run()
+        run.record([(asked(1), reply(1))])
+        with monkeypatch.context() as patch:
+            patch.setattr(usage, "summary", meanwhile)
+            run.close("done")
+        assert store.recall([asked(1), asked(2)]) == [reply(1), reply(2)]
+        assert store.run(run.id).entries == 1
+        assert store.verify().is_sound
 
 
 def test_values_of_functions_belong_to_runs_too(store: Store) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import flowchain as fc
 from flowchain.records import SummaryReply
-from flowchain.store import byte_lock
+from flowchain.store import byte_lock, usage
 from flowchain.store.turn import Turn
 from tests.faults.workload import forked, status_of
 
@@ -153,10 +153,17 @@ def test_a_run_that_was_not_closed_is_let_go_of(tmp_path: Path) -> None:
         store.open_run(resume=run).leave()
 
 
-def test_a_run_whose_outcome_can_not_be_written_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def fails(*given: object) -> None:
+    raise sqlite3.OperationalError("a disk that fails")
+
+
+@pytest.mark.parametrize(("part", "broken"), [("note", lambda run, used: ("no SQL", [()])), ("summary", fails)])
+def test_a_run_whose_outcome_can_not_be_written_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, broken: Callable[..., object]
+) -> None:
     with fc.Store(tmp_path / "replies.flow") as store:
         held = store.open_run()
-        monkeypatch.setattr(store._ledger, "usage", lambda number: [("no SQL", [()])])
+        monkeypatch.setattr(usage, part, broken)
         with pytest.raises(fc.StoreError):
             held.close("done")
         store.open_run(resume=held.id).leave()

@@ -20,9 +20,9 @@ from flowchain.store.store import Store
 PLACES = st.sets(st.integers(0, 5))
 
 
-@given(st.lists(st.tuples(PLACES, PLACES), max_size=4))
-def test_a_run_has_used_what_it_noted_of_what_is_there(blocks: list[tuple[set[int], set[int]]]) -> None:
-    """Of each block: which places a run has noted, and which are removed behind its back."""
+@given(st.lists(st.tuples(PLACES, PLACES, PLACES), max_size=4))
+def test_a_run_has_used_what_it_noted_of_what_is_there(blocks: list[tuple[set[int], set[int], set[int]]]) -> None:
+    """Of each block: which places a run has noted, used without a note, and which are removed behind its back."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "replies.flow"
         with Store(path) as store:
@@ -33,16 +33,19 @@ def test_a_run_has_used_what_it_noted_of_what_is_there(blocks: list[tuple[set[in
             seqs = [seq for (seq,) in connection.execute("SELECT seq FROM block ORDER BY seq")]
             assert len(seqs) == len(blocks)
             both = list(zip(seqs, blocks, strict=True))
-            entries.remove(connection, [numbered(seq, place) for seq, (_, gone) in both for place in gone if place < 5])
-            noted = {numbered(seq, place) for seq, (used, _) in both for place in used} | {numbered(99, 0)}
+            entries.remove(
+                connection, [numbered(seq, place) for seq, (*_, gone) in both for place in gone if place < 5]
+            )
+            noted = {numbered(seq, place) for seq, (used, _, _) in both for place in used} | {numbered(99, 0)}
+            unnoted = {numbered(seq, place) for seq, (_, used, _) in both for place in used} | {numbered(98, 0)}
             statement, parameters = usage.note(7, noted)
             connection.executemany(statement, parameters)
             there = []
             for row in connection.execute(f"SELECT {COLUMNS} FROM block").fetchall():
                 block = opened(row)
                 assert block is not None
-                places = [place for place in block.places() if numbered(row[0], place) in noted]
+                places = [place for place in block.places() if numbered(row[0], place) in noted | unnoted]
                 there += [(block.key(place), block.digest(place)) for place in places]
-            found = usage.summary(connection, 7)
+            found = usage.summary(connection, 7, unnoted)
         wanted = b"".join(key + digest for key, digest in sorted(there))
         assert found == (len(there), sha256(wanted).digest())
