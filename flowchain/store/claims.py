@@ -98,7 +98,7 @@ class _Slot:
             before, self._waited_until = self._waited_until, time.monotonic()
             waited_s = min(waited_s, self._waited_until - before)
         with self._gate():
-            taken = self._theirs(waited_s)
+            taken = self._theirs(marks, waited_s)
             # A call in this process may hang, too.
             if not self._is_quiet(self._number, self._written, waited_s):
                 taken |= mine
@@ -141,21 +141,23 @@ class _Slot:
         finally:
             self._file.unlock(_GATE)
 
-    def _theirs(self, waited_s: float) -> set[int]:
-        """Give what others are at."""
+    def _theirs(self, wanted: Sequence[int], waited_s: float) -> set[int]:
+        """Give what others are at, as far as it is wanted; for the rest it is not even asked whether they live."""
         found: set[int] = set()
         read = self._file.read(0, os.fstat(self._file.descriptor).st_size)
         for number, start in enumerate(range(0, len(read) - _HEAD.size + 1, _SLOT_BYTES)):
             _, marks = _HEAD.unpack_from(read, start)
             if number == self._number or not marks:
                 continue
-            if not self._file.is_taken(_FIRST_OWNER + number):
-                self._write_at(number, 0, ())  # of one that has died
-                continue
             whole = (len(read) - start - _HEAD.size) // _MARK.size  # what was cut off by a full disk is no mark
             slot = read[start : start + _HEAD.size + min(marks, _MOST_MARKS, whole) * _MARK.size]
-            if not self._is_quiet(number, slot, waited_s):
-                found.update(mark for (mark,) in _MARK.iter_unpack(slot[_HEAD.size :]))
+            theirs = {mark for (mark,) in _MARK.iter_unpack(slot[_HEAD.size :])}
+            if theirs.isdisjoint(wanted):
+                continue
+            if not self._file.is_taken(_FIRST_OWNER + number):
+                self._write_at(number, 0, ())  # of one that has died
+            elif not self._is_quiet(number, slot, waited_s):
+                found |= theirs
         return found
 
     def _is_quiet(self, number: int, slot: object, waited_s: float) -> bool:
