@@ -76,7 +76,8 @@ class Waiting(Generic[J]):
         self._kinds: dict[tuple[Any, ...], _Line[J]] = {}
         self._arrived = 0
         self._cuts = 0
-        self._ahead: dict[int, int] = {}  # what was taken ahead, by id, with its place in the order of arrival
+        self._ahead: dict[int, tuple[tuple[Any, ...], float, int]] = {}
+        """What was taken ahead, by id: kind, length and place in the order of arrival."""
 
     def __len__(self) -> int:
         return sum(len(line.entries) for line in self._kinds.values())
@@ -86,16 +87,16 @@ class Waiting(Generic[J]):
 
         What was taken ahead is as old as it was: else it might be taken ahead, and come back, for ever.
         """
-        kind = kind_of(request)
+        before = self._ahead.pop(id(job), None)
+        if before is None:
+            self._arrived += 1
+            # Negative arrival: among equals in length, the older sorts to the end, from where batches are taken.
+            before = kind_of(request), math.inf if is_again else length_of(request), -self._arrived
+        kind, length, arrival = before
         line = self._kinds.get(kind)
         if line is None:
             line = self._kinds[kind] = _Line()
-        # Negative arrival: among equals in length, the older sorts to the end, from where batches are taken.
-        arrival = self._ahead.pop(id(job), 0)
-        if not arrival:
-            self._arrived += 1
-            arrival = -self._arrived
-        line.entries.append((math.inf if is_again else length_of(request), arrival, job, run))
+        line.entries.append((length, arrival, job, run))
         line.counts[run] = line.counts.get(run, 0) + 1
         line.is_sorted = False
 
@@ -113,7 +114,7 @@ class Waiting(Generic[J]):
         rows = self.rows if isinstance(self.rows, int) else self.rows.get(kind[0], 1)
         entries = line.cut(max(rows, ahead), self._cuts % _OLDEST_EVERY == 0)
         if ahead:
-            self._ahead.update((id(entry[2]), entry[1]) for entry in entries)
+            self._ahead.update((id(entry[2]), (kind, *entry[:2])) for entry in entries)
         if not line.entries:
             del self._kinds[kind]
         return [entry[2] for entry in entries]
