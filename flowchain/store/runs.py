@@ -31,6 +31,7 @@ from flowchain.store.turn import Turn
 if TYPE_CHECKING:
     from flowchain.store.store import Store
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
@@ -85,24 +86,40 @@ class OpenRun:
         Gives for each request what to release, or the reply, which may have come meanwhile, or neither where another
         is at it. ``waited_s``: how long was just waited for what others are at.
         """
-        addresses = [self._store._ledger.address(one) for one in asked]
-        return self._claim(addresses, lambda: self.recall(asked), waited_s)
+        return self._claim(asked, self.recall, self._store._ledger.address, waited_s)
 
     def claim_values(self, calls: Sequence[Address]) -> list[tuple[int | None, str | None]]:
         """Do as `claim` does, for calls of cached functions that are about to be made."""
-        return self._claim(calls, lambda: self.recall_values(calls), 0.0)
+        return self._claim(calls, self.recall_values, lambda call: call, 0.0)
 
     def _claim(
-        self, addresses: Sequence[Address], recall: Callable[[], Sequence[T | None]], waited_s: float
+        self,
+        asked: Sequence[A],
+        recall: Callable[[Sequence[A]], Sequence[T | None]],
+        address: Callable[[A], Address],
+        waited_s: float,
     ) -> list[tuple[int | None, T | None]]:
+        values = list(recall(asked))  # what is there needs no claim
+        claims: list[int | None] = [None] * len(values)
+        left = [place for place, value in enumerate(values) if value is None]
         if self._store.is_read_only:
-            return [(0 if value is None else None, value) for value in recall()]
-        marks = marks_of([address.key for address in addresses])
-        taken = self._claims.take(marks, waited_s)
-        values = recall()  # and no earlier: what others were at is in the store before they let go of it
-        found = list(zip(marks, taken, values, strict=True))
-        self.release([mark for mark, is_taken, value in found if is_taken and value is not None])
-        return [(mark if is_taken and value is None else None, value) for mark, is_taken, value in found]
+            return [(0 if value is None else None, value) for value in values]
+        if left:
+            marks = marks_of([address(asked[place]).key for place in left])
+            taken = self._claims.take(marks, waited_s)
+            # Again, and no earlier: what others were at is in the store before they let go of it.
+            again = recall([asked[place] for place in left])
+            for place, mark, is_taken, value in zip(left, marks, taken, again, strict=True):
+                values[place] = value
+                claims[place] = mark if is_taken and value is None else None
+            self.release(
+                [
+                    mark
+                    for mark, is_taken, value in zip(marks, taken, again, strict=True)
+                    if is_taken and value is not None
+                ]
+            )
+        return list(zip(claims, values, strict=True))
 
     def release(self, claims: Sequence[int]) -> None:
         """Be at requests or calls no more; what they brought is recorded, as far as there is anything."""

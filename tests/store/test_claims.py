@@ -343,6 +343,9 @@ def test_what_another_records_just_before_it_lets_go_is_seen(store: Store, monke
         return take(*arguments)
 
     monkeypatch.setattr(one._claims, "take", late)
-    assert one.claim([asked(1)]) == [(None, reply(1))]
+    assert one.claim([asked(1), asked(2)])[0] == (None, reply(1))
+    assert len(one._claims._mine) == 1
+    monkeypatch.setattr(one._claims, "take", None)
+    assert one.claim([asked(1)]) == [(None, reply(1))]  # what is there needs no claim
     one.leave()
     other.leave()
