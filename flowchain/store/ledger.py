@@ -148,7 +148,7 @@ class _Beside:
         before = list(ledger._used_by.setdefault(run, []))
         self._noted = len(before)
         self._is_noted = True
-        return [usage.note(run, [*before, *numbers])]
+        return [usage.note(run, usage.bits_by_block([*before, *numbers]))]
 
     def committed(self) -> None:
         ledger, run = self._ledger, self._run

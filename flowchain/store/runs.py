@@ -219,7 +219,7 @@ class OpenRun:
             value = self._value.decode("utf-8", "surrogatepass")
         journal, run = self._store._journal, self._number
         try:
-            used = self._store._ledger.take_used(run)
+            used = usage.bits_by_block(self._store._ledger.take_used(run))
             # Before the store's lock, which all who share the store may want at their runs' ends.
             count, digest = journal.reading(lambda connection: usage.summary(connection, run, used))
             with journal.write() as connection:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from flowchain.store import block
-from flowchain.store.block import located
+from flowchain.store.block import PLACE, PLACE_BITS
 from flowchain.store.change import Statement
 from flowchain.store.entries import rows_of
 from flowchain.store.journal import Journal
@@ -19,17 +20,18 @@ _NOTE = (
 )
 
 
-def note(run: int, numbers: Iterable[int]) -> Statement:
-    """Give the statement that writes down which entries, by number, a run has used."""
-    return _NOTE, [(run, seq, bits) for seq, bits in sorted(_bits_of(numbers).items())]
-
-
-def _bits_of(numbers: Iterable[int]) -> dict[int, int]:
+def bits_by_block(numbers: Iterable[int]) -> dict[int, int]:
+    """Give the bits of entries, by the block that each number says it is in."""
     found: dict[int, int] = {}
     for number in numbers:
-        seq, place = located(number)
+        seq, place = number >> PLACE_BITS, number & PLACE  # what `located` gives: there may be a million
         found[seq] = found.get(seq, 0) | 1 << place
     return found
+
+
+def note(run: int, used: Mapping[int, int]) -> Statement:
+    """Give the statement that writes down which entries, as bits by block, a run has used."""
+    return _NOTE, [(run, seq, bits) for seq, bits in sorted(used.items())]
 
 
 def of(journal: Journal, run: int) -> dict[int, int]:
@@ -42,13 +44,15 @@ def _of(connection: sqlite3.Connection, run: int) -> dict[int, int]:
     return {seq: bits for seq, bits in rows if type(seq) is type(bits) is int}  # of a file nothing is sure
 
 
-def summary(connection: sqlite3.Connection, run: int, unnoted: Iterable[int] = ()) -> tuple[int, bytes]:
+def summary(
+    connection: sqlite3.Connection, run: int, unnoted: Mapping[int, int] = MappingProxyType({})
+) -> tuple[int, bytes]:
     """Give how many entries a run has used that are there, and a digest of them: of their keys and digests, by key.
 
-    ``unnoted``: numbers of those that are not yet written down.
+    ``unnoted``: those that are not yet written down, as bits by block.
     """
     used = _of(connection, run)
-    for seq, bits in _bits_of(unnoted).items():
+    for seq, bits in unnoted.items():
         used[seq] = used.get(seq, 0) | bits
     there = [seal for row in rows_of(connection, list(used), _SEALED) for seal in _used(row, used[row[0]])]
     return len(there), sha256(b"".join(sorted(there))).digest()

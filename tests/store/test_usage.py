@@ -38,7 +38,7 @@ def test_a_run_has_used_what_it_noted_of_what_is_there(blocks: list[tuple[set[in
             )
             noted = {numbered(seq, place) for seq, (used, _, _) in both for place in used} | {numbered(99, 0)}
             unnoted = {numbered(seq, place) for seq, (_, used, _) in both for place in used} | {numbered(98, 0)}
-            statement, parameters = usage.note(7, noted)
+            statement, parameters = usage.note(7, usage.bits_by_block(noted))
             connection.executemany(statement, parameters)
             there = []
             for row in connection.execute(f"SELECT {COLUMNS} FROM block").fetchall():
@@ -46,6 +46,6 @@ def test_a_run_has_used_what_it_noted_of_what_is_there(blocks: list[tuple[set[in
                 assert block is not None
                 places = [place for place in block.places() if numbered(row[0], place) in noted | unnoted]
                 there += [(block.key(place), block.digest(place)) for place in places]
-            found = usage.summary(connection, 7, unnoted)
+            found = usage.summary(connection, 7, usage.bits_by_block(unnoted))
         wanted = b"".join(key + digest for key, digest in sorted(there))
         assert found == (len(there), sha256(wanted).digest())
