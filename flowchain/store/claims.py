@@ -90,6 +90,8 @@ class _Slot:
         self._seen: dict[int, tuple[object, float]] = {}
         """What stood in each slot, and how long was waited since it changed."""
         self._waited_until = -math.inf
+        self._most_at_gate = _MOST_AT_GATE
+        """How often the gate is tried; once, as long as somebody seems to have been stopped within."""
 
     def take(self, marks: Sequence[int], waited_s: float) -> list[bool]:
         mine = self._mine
@@ -130,12 +132,15 @@ class _Slot:
     @contextmanager
     def _gate(self) -> Generator[None, None, None]:
         """Keep other processes out; TimeoutError, an OSError, where one that was stopped within keeps us out."""
-        for _ in range(_MOST_AT_GATE):
+        for tried in range(self._most_at_gate):
+            if tried:
+                time.sleep(_GATE_WAIT_S)
             if self._file.take(_GATE):
                 break
-            time.sleep(_GATE_WAIT_S)
         else:
+            self._most_at_gate = 1
             raise TimeoutError
+        self._most_at_gate = _MOST_AT_GATE
         try:
             yield
         finally:
