@@ -27,7 +27,7 @@ from flowchain.store.byte_lock import Bytes, Key, alone, key_at
 
 LEASE_S = 30.0
 _MARK = Struct("=q")
-_HEAD = Struct("=QQ")  # how often the slot was written, and how many marks follow
+_HEAD = Struct("=QQ")  # a number that each writing changes, and how many marks follow
 _SLOT_BYTES = 4096
 _MOST_MARKS = (_SLOT_BYTES - _HEAD.size) // _MARK.size  # of what is beyond, the others don't learn
 # Locks are on bytes far behind all that is read, since some systems let nobody read what is locked.
@@ -86,9 +86,11 @@ class _Slot:
         self._file = file
         self._number = number
         self._mine: set[int] = set()
-        self._written = 0
+        # At random: else one that begins anew where a like one died would seem to have stood still since.
+        self._written = int.from_bytes(os.urandom(7), "little")
         self._seen: dict[int, tuple[object, float]] = {}
-        """What stood in each slot, and how long was waited since it changed."""
+        """What stood in each slot that was of interest, and how long had been waited, by then, when it changed."""
+        self._waited_s = 0.0
         self._waited_until = -math.inf
         self._most_at_gate = _MOST_AT_GATE
         """How often the gate is tried; once, as long as somebody seems to have been stopped within."""
@@ -98,11 +100,11 @@ class _Slot:
         if waited_s:
             # Several runs, and lines of several models, wait at the same time: it passes once.
             before, self._waited_until = self._waited_until, time.monotonic()
-            waited_s = min(waited_s, self._waited_until - before)
+            self._waited_s += min(waited_s, self._waited_until - before)
         with self._gate():
-            taken = self._theirs(marks, waited_s)
+            taken = self._theirs(marks)
             # A call in this process may hang, too.
-            if not self._is_quiet(self._number, self._written, waited_s):
+            if not self._is_quiet(self._number, self._written):
                 taken |= mine
             free = []
             for mark in marks:
@@ -146,7 +148,7 @@ class _Slot:
         finally:
             self._file.unlock(_GATE)
 
-    def _theirs(self, wanted: Sequence[int], waited_s: float) -> set[int]:
+    def _theirs(self, wanted: Sequence[int]) -> set[int]:
         """Give what others are at, as far as it is wanted; for the rest it is not even asked whether they live."""
         found: set[int] = set()
         read = self._file.read(0, os.fstat(self._file.descriptor).st_size)
@@ -161,16 +163,17 @@ class _Slot:
                 continue
             if not self._file.is_taken(_FIRST_OWNER + number):
                 self._write_at(number, 0, ())  # of one that has died
-            elif not self._is_quiet(number, slot, waited_s):
+            elif not self._is_quiet(number, slot):
                 found |= theirs
         return found
 
-    def _is_quiet(self, number: int, slot: object, waited_s: float) -> bool:
-        """Has a slot stood as it is while others were waited for, as long as a lease?"""
-        before, quiet_s = self._seen.get(number, (None, 0.0))
-        quiet_s = quiet_s + waited_s if slot == before else 0.0
-        self._seen[number] = slot, quiet_s
-        return quiet_s >= LEASE_S
+    def _is_quiet(self, number: int, slot: object) -> bool:
+        """Has a slot stood as it is while others were waited for, whoever they were, as long as a lease?"""
+        before, since_s = self._seen.get(number, (None, 0.0))
+        if slot != before:
+            since_s = self._waited_s
+            self._seen[number] = slot, since_s
+        return self._waited_s - since_s >= LEASE_S
 
     def _write(self) -> None:
         self._written += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,10 +219,15 @@ class OpenRun:
         if value is None and self._value is not None:
             value = self._value.decode("utf-8", "surrogatepass")
         journal, run = self._store._journal, self._number
-        try:
+
+        def summed_up(connection: sqlite3.Connection) -> tuple[dict[int, int], int, bytes]:
+            # Not while another thread, left behind at a call, is about to note what it has recorded for this run.
             used = usage.bits_by_block(self._store._ledger.take_used(run))
+            return used, *usage.summary(connection, run, used)
+
+        try:
             # Before the store's lock, which all who share the store may want at their runs' ends.
-            count, digest = journal.reading(lambda connection: usage.summary(connection, run, used))
+            used, count, digest = journal.reading(summed_up)
             with journal.write() as connection:
                 connection.executemany(*usage.note(run, used))
                 connection.execute(

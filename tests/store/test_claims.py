@@ -123,6 +123,37 @@ def test_several_who_wait_at_once_wait_no_longer_than_one(path: Path) -> None:
 
 
 @forks
+def test_what_one_run_waits_counts_for_the_others_though_they_wait_for_somebody_else(path: Path) -> None:
+    with others(path, 2) as (slow, stopped):
+        assert slow.take([1]) == stopped.take([2]) == [True]
+        stopped.stop()
+        one, other = Claims(path), Claims(path)
+        for part in range(9):
+            slow.take([10])
+            slow.give([10])
+            clock.now += LEASE_S / 8
+            assert one.take([1], LEASE_S / 8) == [False]
+            assert other.take([2], LEASE_S / 8) == [part == 8]
+        one.end()
+        other.end()
+
+
+@forks
+def test_who_begins_anew_where_a_like_one_died_has_not_stood_still_since(path: Path) -> None:
+    with others(path, 2) as (waiting, slow):
+        dead = Other(path)
+        assert dead.take([1]) == slow.take([2]) == [True]
+        assert waiting.take([1, 2]) == [False, False]
+        dead.kill()
+        with others(path, 1) as (new,):
+            assert new.take([1]) == [True]
+            assert Path(f"{path}-claims").stat().st_size <= 3 * claims._SLOT_BYTES
+            slow.give([9])
+            assert waiting.take([2], LEASE_S) == [False]
+            assert waiting.take([1]) == [False]
+
+
+@forks
 @given(st.lists(st.floats(0, LEASE_S * 100), max_size=8))
 @settings(max_examples=20, deadline=None)
 def test_who_works_is_never_passed_over_however_long_is_waited(waits: list[float]) -> None:

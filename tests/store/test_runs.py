@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,32 @@ def test_what_a_run_used_is_read_before_others_have_to_wait(path: Path, monkeypa
         assert store.recall([asked(1), asked(2)]) == [reply(1), reply(2)]
         assert store.run(run.id).entries == 1
         assert store.verify().is_sound
+
+
+def test_while_a_run_is_summed_up_no_other_thread_notes_what_it_used(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was left behind at a call: it would note what has been taken from under its hands."""
+    locked: list[bool] = []
+
+    def try_lock() -> None:
+        is_free = store._journal._held.lock.acquire(blocking=False)
+        locked.append(not is_free)
+        if is_free:
+            store._journal._held.lock.release()
+
+    def take_used(run: int) -> list[int]:
+        thread = threading.Thread(target=try_lock)
+        thread.start()
+        thread.join()
+        return taken(run)
+
+    run, taken = store.open_run(), store._ledger.take_used
+    run.record([(asked(1), reply(1))])
+    monkeypatch.setattr(store._ledger, "take_used", take_used)
+    run.close("done")
+    assert locked == [True]
+    assert store.run(run.id).entries == 1
 
 
 def test_values_of_functions_belong_to_runs_too(store: Store) -> None:
