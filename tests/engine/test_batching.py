@@ -111,6 +111,45 @@ def test_what_is_taken_ahead_is_a_batch_at_least(rows: int, ahead: int, count: i
     assert len(waiting.take(ahead)) == min(max(rows, ahead), count)
 
 
+@given(
+    st.lists(st.tuples(REQUESTS, st.booleans(), st.integers(0, 5), st.booleans()), max_size=30),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_what_was_looked_up_ahead_stands_where_it_stood(
+    steps: list[tuple[Request[Any], bool, int, bool]], rows: int, data: st.DataObject
+) -> None:
+    """… whatever comes in and is taken meanwhile; and what was taken and is asked again then comes first."""
+    waiting, plain = Waiting[int](rows), Waiting[int](rows)
+    requests = [request for request, *_ in steps]
+    for number, (request, is_cut, ahead, fails) in enumerate(steps):
+        waiting.add(number, request)
+        plain.add(number, request)
+        for back in data.draw(st.permutations(waiting.take(ahead))) if ahead else ():
+            waiting.add(back, requests[back])
+        if is_cut:
+            batch = plain.take()
+            assert waiting.take() == batch
+            for again in batch if fails else ():
+                waiting.add(again, requests[again], is_again=True)
+                plain.add(again, requests[again], is_again=True)
+    while batch := plain.take():
+        assert waiting.take() == batch
+    assert not len(waiting)
+
+
+def test_what_was_found_ahead_and_is_asked_again_comes_first() -> None:
+    waiting: Waiting[str] = Waiting(1)
+    for text in ("a", "aaa", "aa"):
+        waiting.add(text, EmbedRequest(text=text))
+    assert waiting.take(3) == ["aaa", "aa", "a"]
+    waiting.forget(["a"])
+    waiting.add("aa", EmbedRequest(text="aa"))
+    waiting.add("aaa", EmbedRequest(text="aaa"))
+    waiting.add("a", EmbedRequest(text="a"), is_again=True)
+    assert [waiting.take() for _ in range(3)] == [["a"], ["aaa"], ["aa"]]
+
+
 @given(st.lists(st.tuples(TEXTS, st.booleans()), min_size=1, max_size=60), st.integers(1, 9))
 def test_what_is_asked_again_comes_first(jobs: list[tuple[str, bool]], rows: int) -> None:
     """… in the order in which it came; every eighth cut looks for the oldest, whichever that is."""
