@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flowchain.protocols import Asked
 from flowchain.records import GenerateRequest
-from flowchain.store import block
+from flowchain.store import block, entries
 from flowchain.store import key as keys
 from flowchain.store.block import MOST_ENTRIES, Entry, Written, body_of, digest_of, opened
 from flowchain.store.store import Store
@@ -104,6 +104,8 @@ def test_a_block_gives_back_what_was_written_but_for_its_holes(
     assert found is not None
     size, body = found.without(gone)
     assert size == len(given_)
+    kept = [len(one) + len(value) for place, (_, one, value) in enumerate(given_) if place not in gone]
+    assert len(body) == size * block._DIRECTORY_BYTES + sum(kept)
     found = opened((*head, size, body))
     assert found is not None
     for place, (key, asked_, value) in enumerate(given_):
@@ -117,23 +119,35 @@ def test_a_block_gives_back_what_was_written_but_for_its_holes(
 
 
 def test_what_is_looked_up_alone_is_read_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(path) as store:
+    statements: list[str] = []
+    with Store(path, trace=statements.append) as store:
         store.record([(asked(number), reply(number)) for number in range(10)])
         monkeypatch.setattr(block, "opened", None)  # which reads a block
-        assert [store.recall([asked(number)]) for number in range(10)] == [[reply(number)] for number in range(10)]
+        assert store.recall([asked(0)]) == [reply(0)]
+        statements.clear()
+        assert [store.recall([asked(number)]) for number in range(1, 10)] == [[reply(n)] for n in range(1, 10)]
+        assert [one for one in statements if "schema" in one] == []  # the block's head is known by now
+
+
+def test_of_blocks_that_entries_were_read_of_not_all_are_known(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_MOST_HEADS", 2)
+    with Store(path) as store:
+        for start in range(0, 30, 3):
+            store.record([(asked(number), reply(number)) for number in range(start, start + 3)])
+        assert [store.recall([asked(number)]) for number in range(30)] == [[reply(number)] for number in range(30)]
+        assert len(store._ledger._entries._places.heads) <= 3
 
 
 def test_a_block_of_few_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as store:
-        for number in range(5):
-            store.record([(asked(number), reply(number))])
-        store.record([(asked(number), reply(number)) for number in range(5, 10)])
+        for numbers in ([0], [1], [2], [3, 4], range(5, 10)):
+            store.record([(asked(number), reply(number)) for number in numbers])
     statements: list[str] = []
     with Store(path, trace=statements.append) as store:
         monkeypatch.setattr(block, "read_alone", None)  # which reads one entry of many
         store.recall([asked(99)])
         statements.clear()
-        assert store.recall([asked(number) for number in range(6)][:5]) == [reply(number) for number in range(5)]
+        assert store.recall([asked(number) for number in range(5)]) == [reply(number) for number in range(5)]
         assert len([one for one in statements if "body" in one and "substr" not in one]) == 1
         with pytest.raises(TypeError):
             store.recall([asked(5)])
@@ -156,6 +170,16 @@ def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
 def test_any_bytes_are_a_block_or_none(body: bytes, count: object) -> None:
     found = opened((1, "k", "m", "s", count, body))
     assert found is None or not any(found.entry(place) for place in range(70))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_block_of_more_entries_than_have_a_bit_is_none(more: int) -> None:
+    count = MOST_ENTRIES + more
+    texts = [b"text"] * count
+    written = block.sealed(HEAD, [bytes([number]) * 32 for number in range(count)], texts, texts)
+    row = (7, *HEAD, count, body_of(written))
+    assert (opened(row) is None) == (not block.seals_in(*row[-2:])) == (more > 0)
+    assert (not any(alone(row))) == (more > 0)
 
 
 @pytest.mark.parametrize("most", [1, 12])
