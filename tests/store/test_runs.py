@@ -97,6 +97,13 @@ def test_while_a_run_is_summed_up_no_other_thread_notes_what_it_used(
     assert store.run(run.id).entries == 1
 
 
+def test_of_a_run_that_is_over_nothing_is_kept_in_memory(store: Store) -> None:
+    finished(store, range(3))
+    finished(store, range(100))
+    finished(store, range(50, 120))
+    assert store._ledger._used_by == store._ledger._unnoted == {}
+
+
 def test_values_of_functions_belong_to_runs_too(store: Store) -> None:
     run = store.open_run()
     call = call_address("module.f", "1", "00", {"text": "a"})
