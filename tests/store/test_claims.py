@@ -387,3 +387,24 @@ def test_what_another_records_just_before_it_lets_go_is_seen(store: Store, monke
     assert one.claim([asked(1)]) == [(None, reply(1))]  # what is there needs no claim
     one.leave()
     other.leave()
+
+
+def test_who_finds_what_another_has_just_recorded_does_not_let_go_of_it_in_its_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, third = store.open_run(), store.open_run(), Claims(store.path)
+    ((claim, _),) = other.claim([asked(1)])
+    assert claim is not None
+    take = one._claims.take
+
+    def early(*arguments: Any) -> list[bool]:
+        free = take(*arguments)
+        other.record([(asked(1), reply(1))])
+        return free
+
+    monkeypatch.setattr(one._claims, "take", early)
+    assert one.claim([asked(1)]) == [(None, reply(1))]
+    assert third.take([claim], 0.0) == [False]
+    for run in (one, other):
+        run.leave()
+    third.end()
