@@ -44,6 +44,10 @@ def test_the_dead_hold_nothing(path: Path) -> None:
         assert living.take([1]) == [False]
         dead.kill()
         assert living.take([1, 2]) == [True, True]
+        living.give([1, 2])
+        # Nor has anybody to ask for it a second time.
+        slots = range(0, 2 * claims._SLOT_BYTES, claims._SLOT_BYTES)
+        assert [claims._HEAD.unpack_from(Path(f"{path}-claims").read_bytes(), slot)[1] for slot in slots] == [0, 0]
 
 
 @forks
@@ -337,6 +341,7 @@ def test_who_was_stopped_in_the_gate_keeps_nobody_out_for_ever(path: Path, monke
                 assert mine.take([1], 0.0) == [True]
                 assert sum(naps) == pytest.approx(0.5, abs=0.01)
         assert mine.take([1, 2], 0.0) == [False, True]
+        assert len(naps) == claims._MOST_AT_GATE - 1  # and none where nobody is in the gate
         with monkeypatch.context() as patch:
             patch.setattr(claims, "_GATE", claims._FIRST_OWNER)
             assert mine.take([1], 0.0) == [True]
@@ -358,6 +363,29 @@ def test_a_run_learns_of_each_request_whether_it_is_free_there_or_taken(store: S
     assert one._claims._mine == set()
     one.leave()
     other.leave()
+
+
+def test_a_run_that_has_waited_for_another_in_vain_passes_it_over(store: Store) -> None:
+    hanging, other = store.open_run(), store.open_run()
+    assert hanging.claim([asked(1)])[0][0] is not None
+    for is_passed_over in (False, False, True):
+        clock.now += LEASE_S / 2
+        assert (other.claim([asked(1)], LEASE_S / 2)[0][0] is not None) == is_passed_over
+    hanging.leave()
+    other.leave()
+
+
+def test_whoever_may_only_read_tells_nobody_and_is_kept_out_by_nobody(store: Store) -> None:
+    store.record([(asked(2), reply(2))])
+    for _ in range(2):
+        with Store(store.path, read_only=True) as reading:
+            found = reading.open_run().claim([asked(1), asked(2), asked(1)])
+            assert [(claim is not None, value) for claim, value in found] == [
+                (True, None),
+                (False, reply(2)),
+                (True, None),
+            ]
+    assert not Path(f"{store.path}-claims").exists()
 
 
 def test_a_run_that_is_over_is_at_nothing(store: Store) -> None:
