@@ -87,6 +87,21 @@ def test_a_file_that_was_cut_off_stops_nobody(path: Path, size: int) -> None:
 
 
 @forks
+def test_a_slot_that_says_it_has_more_than_it_can_hold_is_read_to_its_end(path: Path) -> None:
+    mine = Claims(path)
+    assert mine.take([4], 0.0) == [True]
+    with others(path, 1) as (other,):
+        assert other.take([1]) == [True]
+        with Path(f"{path}-claims").open("r+b") as file:
+            file.seek(claims._SLOT_BYTES)
+            file.write(claims._HEAD.pack(2, 10**6))
+            file.seek(2 * claims._SLOT_BYTES)
+            file.write(claims._HEAD.pack(0, 0) + claims._MARK.pack(7))
+        assert mine.take([1, 7], 0.0) == [False, True]
+        mine.end()
+
+
+@forks
 def test_who_was_stopped_is_passed_over_once_it_was_waited_for(path: Path) -> None:
     """One at a time: who comes later sees what the first to pass over is at."""
     with others(path, 3) as (stopped, one, two):
