@@ -16,7 +16,10 @@ import pytest
 from flowchain.errors import StoreError
 from flowchain.store import migration
 from flowchain.store.block import digest_of
+from flowchain.store.key import address_of
+from flowchain.store.reply import all_written
 from flowchain.store.store import Store
+from tests.store.requests import asked, reply
 from tests.store.test_format import RECORDED
 
 FIXTURE = Path(__file__).with_name("format_1.flow")
@@ -140,3 +143,43 @@ def test_it_takes_thousands_of_entries_and_who_used_them(old: Path, monkeypatch:
         assert store.recall([asked for asked, _ in RECORDED]) == REPLIES
         assert store.verify().problems == ()
         assert len(list(store.work(store.runs()[0].id))) == 9
+
+
+def test_what_was_committed_together_lies_in_few_blocks_and_each_entry_is_found_where_it_lies(old: Path) -> None:
+    """Of two models and two moments, more than a block takes, one of them damaged; a second run has used some."""
+    many = [asked(number, model=f"model@{number // 90}") for number in range(180)]
+    used, damaged = set(range(0, 180, 7)), 100
+    with closing(sqlite3.connect(old)) as connection:
+        for number, one in enumerate(many):
+            key, kind, model, text = address_of(one)
+            ((schema, value),) = all_written([reply(number)])
+            digest = digest_of(key, (kind, model, schema), text, value)
+            connection.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (100 + number, key, kind, model, schema, text, value, digest, 1e9 + (number >= 10)),
+            )
+        connection.execute("UPDATE entry SET value = CAST('null' AS BLOB) WHERE seq = ?", (100 + damaged,))
+        connection.execute(
+            "INSERT INTO run SELECT 2, 'second', name, chain, inputs, settings, outcome, value, NULL, NULL, 1, 2"
+            " FROM run"
+        )
+        connection.executemany("INSERT INTO usage VALUES (2, ?)", [(100 + number,) for number in used])
+        connection.commit()
+    with pytest.warns(RuntimeWarning) as warned:
+        store = Store(old)
+    assert any("1 damaged in" in str(warning.message) for warning in warned)
+    with store:
+        for read in (store.recall(many), [store.recall([one])[0] for one in many]):
+            assert read == [None if number == damaged else reply(number) for number in range(180)]
+        assert store.recall([one for one, _ in RECORDED]) == REPLIES
+        assert store.verify().problems == ()
+        texts = [entry.reply["text"] for entry in store.work("second")]
+        assert texts == [reply(number).text for number in sorted(used)]
+    with closing(sqlite3.connect(old)) as connection:
+        blocks = connection.execute(
+            "SELECT entries, model, created_at FROM block WHERE seq > 9 ORDER BY seq"
+        ).fetchall()
+    assert [(size, model[-1], when - 1e9) for size, model, when in blocks] == [
+        *[(10, "0", 0), (63, "0", 1), (17, "0", 1)],
+        *[(63, "1", 1), (26, "1", 1)],
+    ]
