@@ -154,7 +154,7 @@ class _Slot:
         read = self._file.read(0, os.fstat(self._file.descriptor).st_size)
         for number, start in enumerate(range(0, len(read) - _HEAD.size + 1, _SLOT_BYTES)):
             _, marks = _HEAD.unpack_from(read, start)
-            if number == self._number or not marks:
+            if number == self._number:
                 continue
             whole = (len(read) - start - _HEAD.size) // _MARK.size  # what was cut off by a full disk is no mark
             slot = read[start : start + _HEAD.size + min(marks, _MOST_MARKS, whole) * _MARK.size]
