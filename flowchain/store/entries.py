@@ -24,7 +24,6 @@ from flowchain.store.places import Places, removal
 _LONG_CHARACTERS = 8192  # below it, a row of its own costs more than now and then a second copy
 _BLOCKS_A_QUERY = 500
 _FEW = 2  # of a block's entries: it takes longer to read more of them one by one than to read the block
-_SMALL_WHOLE = f"{block.HEAD_COLUMNS}, CASE WHEN entries <= {_FEW} THEN body END"
 _MOST_HEADS = 4096
 _KEYS_A_LEAF = 100  # at least, of the table that places are looked up in
 _INSERT_TEXT = "INSERT INTO text (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
@@ -179,34 +178,23 @@ def _sound(
     if unknown:
         if len(heads) > _MOST_HEADS:
             heads.clear()
-        for *head, body in rows_of(connection, unknown, _SMALL_WHOLE):
-            if body is None:
-                heads[head[0]] = head
-            else:
-                _find_in((*head, body), by_block.pop(head[0]), found, damaged)
+        heads.update({row[0]: row for row in rows_of(connection, unknown, block.HEAD_COLUMNS)})
     for seq in few:
         row = heads.get(seq)
         if row is not None and _find_alone(connection, row, by_block[seq], found):
             del by_block[seq]
     for row in rows_of(connection, list(by_block)) if by_block else ():
-        _find_in(row, by_block[row[0]], found, damaged)
+        some, opened = by_block[row[0]], block.opened(row)
+        if opened is None:
+            damaged += [numbered(row[0], place) for _, place in some]
+            continue
+        for (key, place), entry in zip(some, opened.entries([place for _, place in some]), strict=True):
+            if entry is None:
+                if not opened.is_hole(place):
+                    damaged.append(numbered(row[0], place))
+            elif entry[1] == key:  # else another's, whose key begins alike
+                found[key] = entry
     return found, damaged
-
-
-def _find_in(
-    row: Sequence[Any], wanted: Sequence[tuple[bytes, int]], found: dict[bytes, Entry], damaged: list[int]
-) -> None:
-    """Read entries of a block that was read as a whole."""
-    opened = block.opened(row)
-    if opened is None:
-        damaged += [numbered(row[0], place) for _, place in wanted]
-        return
-    for (key, place), entry in zip(wanted, opened.entries([place for _, place in wanted]), strict=True):
-        if entry is None:
-            if not opened.is_hole(place):
-                damaged.append(numbered(row[0], place))
-        elif entry[1] == key:  # else another's, whose key begins alike
-            found[key] = entry
 
 
 def _find_alone(

@@ -138,21 +138,6 @@ def test_of_blocks_that_entries_were_read_of_not_all_are_known(path: Path, monke
         assert len(store._ledger._entries._places.heads) <= 3
 
 
-def test_a_block_of_few_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(path) as store:
-        for numbers in ([0], [1], [2], [3, 4], range(5, 10)):
-            store.record([(asked(number), reply(number)) for number in numbers])
-    statements: list[str] = []
-    with Store(path, trace=statements.append) as store:
-        monkeypatch.setattr(block, "read_alone", None)  # which reads one entry of many
-        store.recall([asked(99)])
-        statements.clear()
-        assert store.recall([asked(number) for number in range(5)]) == [reply(number) for number in range(5)]
-        assert len([one for one in statements if "body" in one and "substr" not in one]) == 1
-        with pytest.raises(TypeError):
-            store.recall([asked(5)])
-
-
 def test_one_that_is_damaged_is_dropped_alone(path: Path) -> None:
     with Store(path) as store:
         store.record([(asked(number), reply(number)) for number in range(10)])
