@@ -154,9 +154,12 @@ def _laid(
             entries = entries.at([place for place, key in enumerate(entries.keys) if key not in there])
         for some in block.parts(entries):
             last += 1
-            size, number = len(some.keys), numbered(last, 0)
-            blocks.append((last, *head, size, block.body_of(some), now))
-            added.update(zip(some.keys, range(number, number + size), strict=True))
+            keys, number = some[0], numbered(last, 0)
+            blocks.append((last, *head, len(keys), block.body_of(some), now))
+            if len(keys) == 1:
+                added[keys[0]] = number
+            else:
+                added.update(zip(keys, range(number, number + len(keys)), strict=True))
     return blocks, added, last
 
 
