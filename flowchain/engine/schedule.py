@@ -32,28 +32,37 @@ class Pause(NamedTuple):
 
 NEED_ROW = NeedRow()
 _AHEAD = 16
+_PORTION = 16  # rows that are begun together, where that is little of what is in progress: each turn has its price
+_LONG_S = 0.1  # for what is begun to wait while rows come slowly
 Schedule: TypeAlias = Generator[Row | NeedRow | Pause, "list[Any] | Exception | None", None]
 
 
 def schedule(session: Session) -> Schedule:
     """Give rows in their order: at most ``settings.concurrency`` in progress, 16 times as many begun and not yet given.
 
-    A row that is asked again and again takes seconds, in which those behind it go on.
+    A row that is asked again and again takes seconds, in which those behind it go on. Where rows come slowly, from a
+    generator that reads or waits, what is there is sent and given meanwhile.
 
     Raises:
         TimeoutError: the session's deadline has passed.
     """
     width = session.settings.concurrency
+    portion = _PORTION if width >= _PORTION * _PORTION else 1
+    now = session.world.now
     done: dict[int, Row] = {}
     started = given = 0
     is_exhausted = False
 
     def room() -> int:
         ahead = started - given
-        return 0 if is_exhausted else min(width + len(done), _AHEAD * width) - ahead
+        free = 0 if is_exhausted else min(width + len(done), _AHEAD * width) - ahead
+        return free if free >= portion else 0  # then some are in progress, and will end
 
+    is_late = False
     while True:
-        for _ in range(room()):
+        end = now() + _LONG_S
+        to_begin, is_late = 0 if is_late else room(), False
+        for _ in range(to_begin):
             inputs = yield NEED_ROW
             if inputs is None:
                 is_exhausted = True
@@ -63,6 +72,8 @@ def schedule(session: Session) -> Schedule:
             else:
                 session.begin_row(started, inputs)
             started += 1
+            if is_late := now() > end:
+                break
         session.pump()
         while (finished := session.take_finished()) is not None:
             done[finished[0]] = Row(*finished)
@@ -74,6 +85,8 @@ def schedule(session: Session) -> Schedule:
             return
         if room() <= 0:
             yield Pause(_patience(session))
+        elif is_late:
+            yield Pause(0.0)
 
 
 def _patience(session: Session) -> float | None:
