@@ -33,7 +33,7 @@ class Pause(NamedTuple):
 NEED_ROW = NeedRow()
 _AHEAD = 16
 _PORTION = 16  # rows that are begun together, where that is little of what is in progress: each turn has its price
-_LONG_S = 0.1  # for what is begun to wait while rows come slowly
+_SLOW_S, _LONG_S = 0.005, 0.1  # for a row to come, and for what is begun to wait for slow ones
 Schedule: TypeAlias = Generator[Row | NeedRow | Pause, "list[Any] | Exception | None", None]
 
 
@@ -58,12 +58,14 @@ def schedule(session: Session) -> Schedule:
         free = 0 if is_exhausted else min(width + len(done), _AHEAD * width) - ahead
         return free if free >= portion else 0  # then some are in progress, and will end
 
-    is_late = False
+    waited_s = 0.0
     while True:
-        end = now() + _LONG_S
-        to_begin, is_late = 0 if is_late else room(), False
+        to_begin, waited_s = 0 if waited_s > _LONG_S else room(), 0.0
         for _ in range(to_begin):
+            asked_s = now()
             inputs = yield NEED_ROW
+            took_s = now() - asked_s
+            waited_s += took_s if took_s > _SLOW_S else 0.0
             if inputs is None:
                 is_exhausted = True
                 break
@@ -72,7 +74,7 @@ def schedule(session: Session) -> Schedule:
             else:
                 session.begin_row(started, inputs)
             started += 1
-            if is_late := now() > end:
+            if waited_s > _LONG_S:
                 break
         session.pump()
         while (finished := session.take_finished()) is not None:
@@ -83,9 +85,10 @@ def schedule(session: Session) -> Schedule:
             given += 1
         if is_exhausted and given == started:
             return
+        patience_s = _patience(session)
         if room() <= 0:
-            yield Pause(_patience(session))
-        elif is_late:
+            yield Pause(patience_s)
+        elif waited_s > _LONG_S:
             yield Pause(0.0)
 
 

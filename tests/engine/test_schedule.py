@@ -23,7 +23,7 @@ class SlowWorld(SimulatedWorld):
         return super().now() + self.read_s
 
 
-@pytest.mark.parametrize(("row_s", "most_behind"), [(1.0, 0), (0.001, 101), (0.0, 255)])
+@pytest.mark.parametrize(("row_s", "most_behind"), [(1.0, 0), (0.01, 10), (0.001, 255), (0.0, 255)])
 def test_what_is_there_is_worked_on_while_rows_come_slowly(row_s: float, most_behind: int) -> None:
     world = SlowWorld(seconds=lambda requests: 0.0)
     given: list[str] = []
@@ -38,6 +38,22 @@ def test_what_is_there_is_worked_on_while_rows_come_slowly(row_s: float, most_be
     given.extend(world.batch(fc.Chain(fc.Summarize(text=TEXT, model=FakeModel())), rows()))
     assert given == [f"{number:04}" for number in range(600)]
     assert max(behind) == pytest.approx(most_behind, abs=2)
+
+
+def test_a_run_ends_in_its_time_though_its_rows_come_slowly() -> None:
+    world = SlowWorld(seconds=lambda requests: 1e9)
+    read: list[int] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(600):
+            read.append(number)
+            world.read_s += 1.0
+            yield {"text": "a"}
+
+    chain = fc.Chain(fc.Summarize(text=TEXT, model=FakeModel()))
+    with pytest.raises(TimeoutError):
+        list(world.batch(chain, rows(), fc.Settings(timeout=5.0)))
+    assert read == list(range(5))
 
 
 @pytest.mark.parametrize(("width", "portion"), [(1, 1), (40, 1), (255, 1), (256, 16), (1_000, 16)])
