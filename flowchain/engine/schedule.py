@@ -85,9 +85,8 @@ def schedule(session: Session) -> Schedule:
             given += 1
         if is_exhausted and given == started:
             return
-        patience_s = _patience(session)
         if room() <= 0:
-            yield Pause(patience_s)
+            yield Pause(_patience(session))
         elif waited_s > _LONG_S:
             yield Pause(0.0)
 
