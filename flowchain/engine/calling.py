@@ -13,7 +13,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from flowchain.engine.batching import Outcome
@@ -27,7 +27,7 @@ class Done(NamedTuple):
     """What one call of a model brought for one sender."""
 
     batch: int
-    """Its number; -1: the journal had these replies."""
+    """Its number; -1: there was none, the journal had these replies or something failed before."""
     outcomes: list[tuple[Any, Outcome]]
     failing: float = 1.0
     """The share of the model's latest requests, whoever sent them, that failed in a way that may pass."""
@@ -87,6 +87,12 @@ class Job(Protocol):
 def is_unwanted(job: Job) -> bool:
     """Is the reply to a request in line of no use any more?"""
     return job.sender.is_unwanted(job)
+
+
+def fail(jobs: Iterable[Job], error: Exception) -> None:
+    """Tell senders that their requests have failed before any call."""
+    for job in jobs:
+        job.sender.deliver(Done(-1, [(job, (None, error))]))
 
 
 class CallTimeout(TimeoutError):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-from flowchain.engine.calling import Awaiting, Done, Job, Run
+from flowchain.engine.calling import Awaiting, Job, Run, fail
 from flowchain.engine.line import Line
 from flowchain.protocols import Model
 
@@ -88,8 +88,7 @@ class Host:
             except Exception as error:  # the machine may have no more threads
                 self._forget([worker])
                 # An event loop's turn or another worker may be who wants to start this one: they can tell nobody.
-                for job in self._unserved():
-                    job.sender.deliver(Done(-1, [(job, (None, error))]))
+                fail(self._unserved(), error)
             except BaseException:
                 self._forget(workers[index:])
                 raise

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from flowchain.engine.batching import ROWS, Outcome, Waiting, answer_batch
-from flowchain.engine.calling import Calling, CallTimeout, Done, Job, Run, Sender, calling, is_unwanted
+from flowchain.engine.calling import Calling, CallTimeout, Done, Job, Run, Sender, calling, fail, is_unwanted
 from flowchain.protocols import Model
 from flowchain.retry import is_transient
 
@@ -112,7 +112,7 @@ class Line:
             try:
                 replies = sender.find(jobs)
             except Exception as error:
-                sender.deliver(Done(-1, [(job, (None, error)) for job in jobs]))
+                fail(jobs, error)
                 continue
             found: list[tuple[Job, Outcome]] = []
             for job, reply in zip(jobs, replies, strict=True):
@@ -157,7 +157,7 @@ class Line:
                 found = sender.claim(jobs, waited_s)
             except Exception as error:  # what the journal can't be asked for is no reason to ask the model
                 gone.update(map(id, jobs))
-                sender.deliver(Done(-1, [(job, (None, error)) for job in jobs]))
+                fail(jobs, error)
                 continue
             if found is None:
                 continue

@@ -58,10 +58,10 @@ def schedule(session: Session) -> Schedule:
         free = 0 if is_exhausted else min(width + len(done), _AHEAD * width) - ahead
         return free if free >= portion else 0  # then some are in progress, and will end
 
-    waited_s = 0.0
+    is_late = False
     while True:
-        to_begin, waited_s = 0 if waited_s > _LONG_S else room(), 0.0
-        for _ in range(to_begin):
+        waited_s = 0.0
+        for _ in range(0 if is_late else room()):
             asked_s = now()
             inputs = yield NEED_ROW
             took_s = now() - asked_s
@@ -76,6 +76,7 @@ def schedule(session: Session) -> Schedule:
             started += 1
             if waited_s > _LONG_S:
                 break
+        is_late = waited_s > _LONG_S
         session.pump()
         while (finished := session.take_finished()) is not None:
             done[finished[0]] = Row(*finished)
@@ -87,7 +88,7 @@ def schedule(session: Session) -> Schedule:
             return
         if room() <= 0:
             yield Pause(_patience(session))
-        elif waited_s > _LONG_S:
+        elif is_late:
             yield Pause(0.0)
 
 

@@ -116,40 +116,32 @@ def test_a_run_that_was_left_in_a_call_does_not_share_the_model_with_the_next() 
         assert model.most == 1
 
 
+class Held(FakeModel):
+    """Takes some calls at once, and ends each when it is let."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        super().__init__(fails=self.wait)
+        self.max_in_flight = max_in_flight
+        self.entered, self.open = threading.Semaphore(0), threading.Semaphore(0)
+
+    def wait(self, request: Any) -> None:
+        self.entered.release()
+        assert self.open.acquire(timeout=60)
+
+
 def test_who_comes_while_all_workers_are_busy_gets_one_more() -> None:
-    class Crowd(FakeModel):
-        max_in_flight = 3
-
-        def __init__(self) -> None:
-            super().__init__(fails=self.wait)
-            self.entered, self.all_there = threading.Semaphore(0), threading.Barrier(3)
-
-        def wait(self, request: Any) -> None:
-            self.entered.release()
-            self.all_there.wait(60)
-
-    model, answered = Crowd(), [threading.Event() for _ in range(3)]
+    model, answered = Held(3), [threading.Event() for _ in range(3)]
     with no_thread_left(), Hosts().using([model]) as lines:
         for event in answered:
             lines[id(model)].submit([job([], event)])
             assert model.entered.acquire(timeout=5)
+        model.open.release(3)
         assert all(event.wait(60) for event in answered)
 
 
 def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Slow(FakeModel):
-        max_in_flight = 2
-
-        def __init__(self) -> None:
-            super().__init__(fails=self.wait)
-            self.entered, self.open = threading.Semaphore(0), threading.Semaphore(0)
-
-        def wait(self, request: Any) -> None:
-            self.entered.release()
-            assert self.open.acquire(timeout=60)
-
     class Theirs(Run):
         """What others are at until the model is called, and have done then."""
 
@@ -158,7 +150,7 @@ def test_what_was_put_off_is_looked_for_by_an_idle_worker_while_another_is_at_a_
             assert is_done or idle.acquire(timeout=60)
             return [(None, TextReply(text="theirs", finish_reason="eos") if is_done else None) for _ in jobs]
 
-    model, events = Slow(), [threading.Event() for _ in range(4)]
+    model, events = Held(2), [threading.Event() for _ in range(4)]
     idle = threading.Semaphore(0)
     with no_thread_left(), Hosts().using([model]) as lines:
         line = lines[id(model)]
