@@ -57,7 +57,7 @@ class Readable(Protocol):
 
 
 class Written(NamedTuple):
-    """Entries of one head on their way into blocks, a column each: a tuple an entry took as long as their digests."""
+    """Entries of one head on their way into blocks: a column of each part, since a body holds one behind the other."""
 
     keys: Sequence[bytes]
     digests: Sequence[bytes]
@@ -151,11 +151,12 @@ class Block:
 
     def without(self, places: Collection[int]) -> tuple[int, bytes]:
         """Give how many places the block has, and its body, with holes instead of entries."""
+        texts = [(b"", b"") if place in places else self._texts(place) for place in range(self.size)]
         rest = Written(
             [HOLE if place in places else key for place, key in enumerate(self.keys())],
             [HOLE if place in places else digest for place, digest in enumerate(self.digests())],
-            [b"" if place in places else self._texts(place)[0] for place in range(self.size)],
-            [b"" if place in places else self._texts(place)[1] for place in range(self.size)],
+            [one for one, _ in texts],
+            [value for _, value in texts],
         )
         return self.size, body_of(rest)
 
@@ -167,24 +168,6 @@ class Block:
 def opened(row: Sequence[Any]) -> Block | None:
     """Read a row; None where it is damaged as a whole. Of a file nothing is sure, not even the types."""
     seq, kind, model, schema, count, body = row
-    ends = _ends(count, body)
-    return None if ends is None else Block(seq, (kind, model, schema), count, ends, body)
-
-
-def seals_in(count: object, body: object) -> list[bytes]:
-    """Give key and digest, in one, of each entry of a body, zeros for a hole; none where `opened` gives none."""
-    ends = _ends(count, body)
-    if ends is None:
-        return []
-    assert isinstance(body, bytes)
-    middle = len(ends) // 2 * KEY_BYTES
-    return [
-        body[at : at + KEY_BYTES] + body[middle + at : middle + at + _DIGEST_BYTES]
-        for at in range(0, middle, KEY_BYTES)
-    ]
-
-
-def _ends(count: object, body: object) -> list[int] | None:
     if type(count) is not int or type(body) is not bytes or not 0 <= count <= MOST_ENTRIES:
         return None
     head = count * (KEY_BYTES + _DIGEST_BYTES)
@@ -193,7 +176,9 @@ def _ends(count: object, body: object) -> list[int] | None:
         return None
     lengths = struct.unpack_from(f"<{2 * count}I", body, head)
     ends = list(accumulate(lengths, initial=start))
-    return ends if ends[-1] == len(body) else None
+    if ends[-1] != len(body):
+        return None
+    return Block(seq, (kind, model, schema), count, ends, body)
 
 
 def read_alone(row: Sequence[Any], place: int, body: Readable) -> Entry | None:
@@ -284,12 +269,8 @@ def places_in(bits: int) -> list[int]:
 
 def sealed(head: Head, keys: Sequence[bytes], asked: Sequence[bytes], values: Sequence[bytes]) -> Written:
     """Give entries with the digests that they must have."""
-    size, text = _heads.get(head) or _begun(head)
-    # What `_digest` does, written out: this is done for every reply.
-    digests = [
-        sha256(b"".join((size, b"%d " % len(one), key, text, one, value))).digest()
-        for key, one, value in zip(keys, asked, values, strict=True)
-    ]
+    begun = _heads.get(head) or _begun(head)
+    digests = [_digest(begun, key, one, value) for key, one, value in zip(keys, asked, values, strict=True)]
     return _new(Written, (keys, digests, asked, values))
 
 

@@ -110,16 +110,14 @@ class OpenRun:
             taken = self._claims.take(marks, waited_s)
             # Again, and no earlier: what others were at is in the store before they let go of it.
             again = recall([asked[place] for place in left])
+            needless: list[int] = []
             for place, mark, is_taken, value in zip(left, marks, taken, again, strict=True):
                 values[place] = value
-                claims[place] = mark if is_taken and value is None else None
-            self.release(
-                [
-                    mark
-                    for mark, is_taken, value in zip(marks, taken, again, strict=True)
-                    if is_taken and value is not None
-                ]
-            )
+                if is_taken and value is None:
+                    claims[place] = mark
+                elif is_taken:
+                    needless.append(mark)
+            self.release(needless)
         return list(zip(claims, values, strict=True))
 
     def release(self, claims: Sequence[int]) -> None:

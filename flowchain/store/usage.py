@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from operator import add
 from types import MappingProxyType
 from typing import Any
 
 from flowchain.store import block
-from flowchain.store.block import PLACE, PLACE_BITS
+from flowchain.store.block import located
 from flowchain.store.change import Statement
 from flowchain.store.entries import rows_of
 from flowchain.store.journal import Journal
@@ -24,7 +25,7 @@ def bits_by_block(numbers: Iterable[int]) -> dict[int, int]:
     """Give the bits of entries, by the block that each number says it is in."""
     found: dict[int, int] = {}
     for number in numbers:
-        seq, place = number >> PLACE_BITS, number & PLACE  # what `located` gives: there may be a million
+        seq, place = located(number)
         found[seq] = found.get(seq, 0) | 1 << place
     return found
 
@@ -54,17 +55,17 @@ def summary(
     used = _of(connection, run)
     for seq, bits in unnoted.items():
         used[seq] = used.get(seq, 0) | bits
-    there = [seal for row in rows_of(connection, list(used), _SEALED) for seal in _used(row, used[row[0]])]
+    there = [entry for row in rows_of(connection, list(used)) for entry in _used(row, used[row[0]])]
     return len(there), sha256(b"".join(sorted(there))).digest()
 
 
-_SEALED = "seq, entries, body"
-
-
 def _used(row: Sequence[Any], bits: int) -> list[bytes]:
-    """Give key and digest, in one, of each entry of a block that was used."""
-    _, count, body = row
-    return [seal for place, seal in enumerate(block.seals_in(count, body)) if bits >> place & 1 and seal != _HOLE]
+    """Give the key and the digest, in one, of each entry of a block that was used."""
+    opened = block.opened(row)
+    if opened is None:
+        return []
+    entries = enumerate(map(add, opened.keys(), opened.digests()))
+    return [entry for place, entry in entries if bits >> place & 1 and entry != _HOLE]
 
 
 _HOLE = block.HOLE + block.HOLE

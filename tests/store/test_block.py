@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +162,7 @@ def test_a_block_of_more_entries_than_have_a_bit_is_none(more: int) -> None:
     texts = [b"text"] * count
     written = block.sealed(HEAD, [bytes([number]) * 32 for number in range(count)], texts, texts)
     row = (7, *HEAD, count, body_of(written))
-    assert (opened(row) is None) == (not block.seals_in(*row[-2:])) == (more > 0)
+    assert (opened(row) is None) == (more > 0)
     assert (not any(alone(row))) == (more > 0)
 
 
@@ -220,21 +219,6 @@ def test_digests_are_those_that_are_looked_for(entries: list[Any]) -> None:
     assert block.sealed(HEAD, *(zip(*entries, strict=True) if entries else ((), (), ()))).digests == [
         digest_of(key, HEAD, one, value) for key, one, value in entries
     ]
-
-
-@given(ENTRIES, st.sets(st.integers(0, MOST_ENTRIES)), st.integers(-1, MOST_ENTRIES + 1), st.binary(max_size=9))
-def test_seals_are_the_keys_and_digests_of_a_sound_block(
-    entries: list[tuple[bytes, bytes, bytes]], gone: set[int], count: int, more: bytes
-) -> None:
-    row = row_of(entries, gone) if entries else (7, *HEAD, 0, b"")
-    found = opened(row)
-    assert found is not None
-    seals = list(map(add, found.keys(), found.digests()))
-    assert block.seals_in(*row[-2:]) == seals
-    wrong = (*row[:-2], count, row[-1] + more)
-    also = opened(wrong)
-    assert block.seals_in(*wrong[-2:]) == ([] if also is None else list(map(add, also.keys(), also.digests())))
-    assert block.seals_in("1", row[-1]) == block.seals_in(len(entries), "text") == []
 
 
 def test_what_is_remembered_of_heads_is_bounded() -> None:
